@@ -1,0 +1,171 @@
+"""The frozen values that stages hand to one another.
+
+Shapes are written in comments: `rows` are table rows, `features` columns, `classes` the number of classes,
+`epochs` the epochs that were trained. Row ids are positions in the dataset as it was made or loaded, so they
+mean the same in every split, ledger and picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+
+Task = Literal["binary", "multiclass", "regression"]
+Part = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A table with its target, in original units."""
+
+    name: str
+    features: Floats  # (rows, features)
+    target: Floats | Integers  # (rows,): class index, or a real value for a regression
+    task: Task
+    feature_names: tuple[str, ...]
+    class_names: tuple[str, ...]  # empty for a regression
+    source: str  # where it came from, in one line: "sklearn.datasets.make_circles"
+    digest: str  # SHA-256 over names, shapes and every value
+
+    @property
+    def n_features(self) -> int:
+        """Number of feature columns."""
+        return int(self.features.shape[1])
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of network outputs: one logit for two classes, one per class for more, one for a regression."""
+        return len(self.class_names) if self.task == "multiclass" else 1
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Row ids of the three parts, and the scaling that was fitted on the training rows alone.
+
+    Scaling is affine, ``(value - center) / scale``; a regression's target is scaled too, and predictions come
+    back in original units. `monitored` names the rows whose loss is followed during training, `final` those the
+    final numbers are computed on: they differ from validation and test only when one of those parts is empty.
+    """
+
+    dataset: Dataset
+    train: Integers
+    validation: Integers
+    test: Integers
+    center: Floats  # (features,)
+    scale: Floats  # (features,)
+    target_center: float
+    target_scale: float
+
+    @property
+    def monitored(self) -> Part:
+        """The part whose loss is followed during training: test only when there are no validation rows."""
+        return "validation" if len(self.validation) else "test"
+
+    @property
+    def final(self) -> Part:
+        """The part that the final numbers come from: validation only when there are no test rows."""
+        return "test" if len(self.test) else "validation"
+
+    def rows(self, part: Part) -> Integers:
+        """Row ids of one part."""
+        rows: Integers = getattr(self, part)
+        return rows
+
+    def scaled_features(self, rows: Integers) -> Singles:
+        """Network input for some rows, shape (len(rows), features)."""
+        return self.scale_features(self.dataset.features[rows])
+
+    def scale_features(self, features: Floats) -> Singles:
+        """Network input for any points given in original units, shape as given."""
+        return ((features - self.center) / self.scale).astype(np.float32)
+
+    def scaled_target(self, rows: Integers) -> Singles | Integers:
+        """Network target for some rows, shape (len(rows),): class indices stay as they are."""
+        target = self.dataset.target[rows]
+        if self.dataset.task != "regression":
+            return target.astype(np.int64)
+        return ((target - self.target_center) / self.target_scale).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """One trained network, free of padding: what is stored, drawn and served."""
+
+    activation: str
+    weights: tuple[Singles, ...]  # per layer (out, in)
+    biases: tuple[Singles, ...]  # per layer (out,)
+
+    @property
+    def hidden_units(self) -> tuple[int, ...]:
+        """Units of each hidden layer."""
+        return tuple(len(bias) for bias in self.biases[:-1])
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of weights and biases."""
+        return sum(array.size for array in (*self.weights, *self.biases))
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """One network's learning curves, a value an epoch.
+
+    `train_*` is measured on the forward pass that the update of that epoch follows (the mean over its batches),
+    `validation_*` after the update, on the monitored rows. Accuracy is NaN for a regression, and
+    `validation_*` when there are no monitored rows.
+    """
+
+    train_loss: Floats  # (epochs,)
+    train_accuracy: Floats
+    validation_loss: Floats
+    validation_accuracy: Floats
+
+    def curves(self) -> dict[str, Floats]:
+        """Curves under their contract names, leaving out those that are NaN throughout."""
+        named = {
+            "train/loss": self.train_loss,
+            "train/accuracy": self.train_accuracy,
+            "validation/loss": self.validation_loss,
+            "validation/accuracy": self.validation_accuracy,
+        }
+        return {name: curve for name, curve in named.items() if not np.isnan(curve).all()}
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """One model run: dataset × model × seed after training, or what became of it."""
+
+    dataset: str
+    model: str
+    seed: int
+    params: Mapping[str, Any]  # the contract's parameters: hidden_units, lr, epochs, …
+    network: Network
+    history: History
+    fingerprint: str
+    started_at: float  # seconds since 1970
+    seconds: float  # this run's share of its population's training time
+    failure: str | None = None  # why it stopped early: "train/loss became nan in epoch 17"
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedModel:
+    """A model run with its predictions and final numbers; both empty when training failed.
+
+    `predictions` has a row per validation and test row: `split, row_id, label, p_0 … p_k` for classes (the
+    probability of each), `split, row_id, label, prediction` for a regression.
+    """
+
+    trained: TrainedModel
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    predictions: pd.DataFrame | None = None

@@ -1,0 +1,177 @@
+"""The command line: arguments in, one line and an exit code out when something is wrong.
+
+Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from pipeline import __version__
+from pipeline.errors import BadInput, Interrupted, PhotofinishError
+
+STAGES = ("generate", "split", "tune", "train", "evaluate", "report")  # as runner.STAGES, without its imports
+MLFLOW_RUN = "MLFLOW_RUN_ID"  # set by `mlflow run` for the command it starts
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    # SIGINT too: after a plain KeyboardInterrupt Python may end the process by the signal instead of our exit code.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        options = _parser().parse_args(arguments)
+        options.command(options)
+    except PhotofinishError as error:
+        _say(str(error))
+        if isinstance(error, BadInput):
+            _fail_mlflow_run(str(error))
+        return error.exit_code
+    except BrokenPipeError:  # `… | head`: the reader has seen enough, and everything else is done
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        _say("interrupted: what was finished is kept, the rest is marked KILLED")
+        return Interrupted.exit_code
+    return 0
+
+
+def run_command(options: argparse.Namespace) -> None:
+    """Run an experiment from file to report."""
+    from pipeline.experiment import find, load
+
+    path = find(options.experiment)
+    experiment = load(path, options.set, options.seeds)
+    from pipeline import console, runner  # after the file is known to be good: bad input is told at once
+
+    listener = console.Progress()
+    with listener:
+        finished = runner.run(
+            experiment,
+            str(path),
+            runner.Options(options.until, options.jobs, options.device, options.reports, options.memory),
+            listener,
+        )
+    console.show(experiment, finished)
+
+
+def report_command(options: argparse.Namespace) -> None:
+    """Make a report again from the tracking store."""
+    from pipeline import console, runner
+    from pipeline.experiment import find, read_yaml
+
+    target = options.experiment
+    run_id = target
+    if not _looks_like_run_id(target):
+        name = str(read_yaml(find(target)).get("name", target))
+        from pipeline.tracking.reader import latest_comparison
+
+        run_id = latest_comparison(name)
+    listener = console.Progress()
+    with listener:
+        folder = runner.rebuild_report(run_id, options.reports, listener)
+    console.show_report(folder)
+
+
+def list_command(_: argparse.Namespace) -> None:
+    """List the experiments in `experiments/`, with their questions."""
+    from pipeline.console import show_experiments
+    from pipeline.experiment import FOLDER, catalogue, read_yaml
+
+    paths = catalogue()
+    if not paths:
+        raise BadInput(f"no folder {FOLDER}/ with experiments here", remedy="run it where your experiments/ lies")
+    show_experiments([(path, str(read_yaml(path).get("question", ""))) for path in paths])
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains about arguments as about every other bad input."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(message, remedy=f"see {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="photofinish", description="Compare models, and say whether the difference is real.")
+    parser.add_argument("--version", action="version", version=f"photofinish {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_run(commands)
+    report = commands.add_parser("report", help="make a report again from the tracking store")
+    report.add_argument("experiment", metavar="EXPERIMENT|RUN_ID", help="its newest comparison, or the one named")
+    _add_reports(report)
+    report.set_defaults(command=report_command)
+    listing = commands.add_parser("list", help="list the experiments here, with their questions")
+    listing.set_defaults(command=list_command)
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
+    run = commands.add_parser("run", help="run an experiment: train, track, evaluate, report")
+    run.add_argument("experiment", metavar="EXPERIMENT", help="a YAML file, or a bare name in experiments/")
+    run.add_argument(
+        "--until", choices=STAGES, default="report", metavar="STAGE", help=f"stop after: {', '.join(STAGES)}"
+    )
+    run.add_argument("--seeds", type=_seed_count, metavar="N", help="use seeds 0 to N-1 instead of the file's")
+    run.add_argument("--jobs", type=_positive, default=1, metavar="N", help="worker processes (default 1)")
+    run.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override, such as training.lr=0.01"
+    )
+    run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train")
+    run.add_argument(
+        "--memory",
+        type=_mebibytes,
+        metavar="MIB",
+        help="bound on the buffers of networks that train together (default: an eighth of what is free)",
+    )
+    _add_reports(run)
+    run.set_defaults(command=run_command)
+
+
+def _add_reports(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--reports", type=Path, default=Path("reports"), metavar="DIR", help="where reports go (default reports/)"
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return number
+
+
+def _mebibytes(text: str) -> int:
+    return _positive(text) * 2**20
+
+
+def _seed_count(text: str) -> int | None:
+    # MLproject parameters always have a value, so one of them has to mean "none given".
+    return None if text == "file" else _positive(text)
+
+
+def _looks_like_run_id(text: str) -> bool:
+    return len(text) == 32 and set(text) <= set("0123456789abcdef")
+
+
+def _interrupt(number: int, _: FrameType | None) -> NoReturn:
+    raise Interrupted(f"signal {signal.Signals(number).name}")
+
+
+def _say(line: str) -> None:
+    print(f"photofinish: {line}", file=sys.stderr)
+
+
+def _fail_mlflow_run(reason: str) -> None:
+    """Under `mlflow run` there is a run already: it ends FAILED and says why."""
+    run_id = os.environ.get(MLFLOW_RUN)
+    if not run_id:
+        return
+    from pipeline.tracking.writer import fail_run
+
+    fail_run(run_id, reason)

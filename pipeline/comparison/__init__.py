@@ -1,0 +1,1 @@
+"""Verdicts: is the difference real? Works from the ledger alone."""

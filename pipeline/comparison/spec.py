@@ -1,0 +1,24 @@
+"""What an experiment file says about the comparison."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.spec import Spec
+
+MetricName = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "mae", "mse", "rmse", "r2"]
+
+
+class CompareSpec(Spec):
+    """What is compared, and how sure one wants to be.
+
+    `baseline` is the model that the others are measured against (the first one unless named), `metric` the number
+    shown first, `alpha` the accepted rate of false alarms, `equivalence` the difference that wouldn't matter.
+    """
+
+    baseline: str | None = None
+    metric: MetricName | None = None
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    equivalence: Annotated[float, Field(ge=0)] = 0.01

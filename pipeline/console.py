@@ -1,0 +1,158 @@
+"""What a person sees in the terminal: progress while it works, a table and what to look at next in the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from rich import progress as bars
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pipeline.experiment import Experiment
+    from pipeline.runner import Finished, Stage
+
+DEFAULT_UI = "http://127.0.0.1:5000"
+
+
+class Progress:
+    """One line a stage: done, total and time left. Silent when the output is not a terminal."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._bars = bars.Progress(
+            bars.TextColumn("{task.description:<9}"),
+            bars.BarColumn(bar_width=32),
+            _Count(),
+            bars.TimeElapsedColumn(),
+            bars.TextColumn("left"),
+            bars.TimeRemainingColumn(compact=True),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[Stage, bars.TaskID] = {}
+
+    def __enter__(self) -> Progress:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def begin(self, stage: Stage, total: int) -> None:
+        """Show a stage's line."""
+        if total:
+            self._tasks[stage] = self._bars.add_task(stage, total=total)
+
+    def advance(self, stage: Stage, amount: float) -> None:
+        """Move a stage's line on."""
+        if stage in self._tasks:
+            self._bars.advance(self._tasks[stage], amount)
+
+    def end(self, stage: Stage) -> None:
+        """Fill a stage's line."""
+        if stage in self._tasks:
+            task = self._tasks[stage]
+            self._bars.update(task, completed=self._bars.tasks[task].total)
+
+
+class _Count(bars.ProgressColumn):
+    """Whole pieces of work, done of total."""
+
+    def render(self, task: bars.Task) -> str:
+        return f"{int(task.completed + 1e-6):>4}/{int(task.total or 0)}"
+
+
+def show(experiment: Experiment, finished: Finished) -> None:
+    """Print what came out, and what to look at next."""
+    # Piped output has no width of its own; a table cut to 80 columns would lose its numbers.
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    if finished.runs is None:
+        _say(f"run {finished.run_id} is in the tracking store; there are no final numbers before stage evaluate")
+        return
+    from pipeline.stages.report import notes
+
+    _say(f"{experiment.name}: mean ± standard deviation over {_seeds(len(experiment.seeds))}")
+    console.print(score_table(experiment, finished))
+    for note in notes(finished.splits, finished.runs):
+        _say(note)
+    if finished.report is not None:
+        show_report(finished.report)
+    _show_runs(finished)
+
+
+def show_report(folder: Path) -> None:
+    """Print where a report lies."""
+    _say(f"report    {folder / 'index.html'}")
+
+
+def show_experiments(experiments: list[tuple[Path, str]]) -> None:
+    """Print experiment files with their questions."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for path, question in experiments:
+        table.add_row(escape(str(path)), escape(" ".join(question.split())))
+    Console().print(table)
+
+
+def score_table(experiment: Experiment, finished: Finished) -> Table:
+    """Build the table model × dataset: mean ± standard deviation over the seeds of the metric shown first."""
+    from pipeline.stages.report import METRIC_WORDS, cell, runs_of
+
+    runs = finished.runs
+    assert runs is not None
+    table = Table()
+    table.add_column("model")
+    for dataset, split in finished.splits.items():
+        metric = METRIC_WORDS.get(finished.metrics[dataset], finished.metrics[dataset])
+        table.add_column(f"{dataset}\n{split.final} {metric}", justify="right")
+    for model in experiment.models:
+        cells = [cell(runs_of(runs, dataset, model), finished.metrics[dataset]) for dataset in finished.splits]
+        table.add_row(escape(model), *cells)
+    return table
+
+
+def compare_addresses(finished: Finished, base: str = DEFAULT_UI) -> dict[str, str]:
+    """Addresses of the MLflow UI's compare page: for each dataset the best run of each model."""
+    addresses = {}
+    for dataset in finished.splits:
+        run_ids = [run_id for (of, _), run_id in finished.best.items() if of == dataset]
+        if len(run_ids) > 1:
+            runs, experiments = (
+                quote(json.dumps(ids, separators=(",", ":"))) for ids in (run_ids, [finished.experiment_id])
+            )
+            addresses[dataset] = f"{base}/#/compare-runs?runs={runs}&experiments={experiments}"
+    return addresses
+
+
+def _show_runs(finished: Finished) -> None:
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if uri.startswith("http"):
+        base = uri.rstrip("/")
+        _say(f"runs      {base}/#/experiments/{finished.experiment_id}/runs")
+    else:
+        base = DEFAULT_UI
+        is_default = uri in ("", "sqlite:///mlflow.db", f"sqlite:///{Path.cwd() / 'mlflow.db'}")
+        store = "" if is_default else f" --backend-store-uri {uri}"
+        _say(f"runs      mlflow ui{store}   then {base}/#/experiments/{finished.experiment_id}/runs")
+    for dataset, address in compare_addresses(finished, base).items():
+        _say(f"compare   {dataset}: {address}")
+
+
+def _say(line: str) -> None:
+    """Print as it is: an address that is wrapped or styled can't be clicked or copied."""
+    print(line)
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seeds" if count > 1 else "1 seed"

@@ -1,0 +1,317 @@
+"""The experiment file: its schema, composed of the specs that live beside the code they configure, and its reader."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeInt, ValidationError, model_validator
+
+from pipeline.artifacts import Task
+from pipeline.comparison.spec import CompareSpec
+from pipeline.errors import BadInput
+from pipeline.spec import Spec
+from pipeline.stages.evaluate import CLASSIFICATION_METRICS, REGRESSION_METRICS
+from pipeline.stages.generate import DatasetSpec, suggestion
+from pipeline.stages.split import SplitSpec
+from pipeline.training.spec import ModelSpec, TrainingSpec, tuning_unavailable
+
+FOLDER = Path("experiments")
+LARGEST_SEED = 2**63 - 1  # what torch.manual_seed takes
+
+# Names become folders, tags and study names, so they hold no separators and no way upwards.
+NAME = re.compile(r"\w[\w .+-]*")
+
+
+class TrackingSpec(Spec):
+    """How much of a learning curve goes to MLflow; `history.parquet` always has all of it.
+
+    `curve_points` bounds the evenly spaced points of each curve (the first and last epoch and the best one are always
+    there). MLflow's own UI draws at most 2500. Writing every epoch of a small network takes longer than training it
+    (benchmarks/tracked_job.py).
+    """
+
+    curve_points: Annotated[int, Field(ge=2, le=2500)] = 100
+
+
+class Experiment(Spec):
+    """One question: datasets, split, models, training, seeds, comparison."""
+
+    name: str
+    question: str = ""
+    split: SplitSpec = SplitSpec()
+    training: TrainingSpec = TrainingSpec()
+    datasets: Annotated[dict[str, DatasetSpec], Field(min_length=1)]
+    models: Annotated[dict[str, ModelSpec], Field(min_length=1)]
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(strict=False, min_length=1)] = tuple(range(10))
+    tuning: None = None
+    compare: CompareSpec = CompareSpec()
+    tracking: TrackingSpec = TrackingSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        if given.get("tuning") is not None:
+            raise tuning_unavailable()
+        complete = dict(given)
+        for section, key in (("datasets", "split"), ("models", "training")):
+            if section in given:
+                complete[section] = _with_defaults(given[section], key, given.get(key))
+        if "seeds" in given:
+            complete["seeds"] = _seed_list(given["seeds"])
+        # A section whose key stands alone is empty, not wrong; datasets and models can't be.
+        return {key: value for key, value in complete.items() if value is not None or key in ("datasets", "models")}
+
+    @model_validator(mode="after")
+    def _check(self) -> Experiment:
+        check_name(self.name, "name")
+        for section in ("datasets", "models"):
+            for name in getattr(self, section):
+                check_name(name, f"{section}.{name}")
+        _check_seeds(self.seeds)
+        baseline = self.compare.baseline
+        if baseline is not None and baseline not in self.models:
+            raise BadInput(
+                f"{baseline!r} is none of the models",
+                field="compare.baseline",
+                remedy=suggestion(baseline, list(self.models)),
+            )
+        return self
+
+    def first_metrics(self, tasks: Mapping[str, Task]) -> dict[str, str]:
+        """Return the metric shown first for each dataset, given what kind of target each has.
+
+        It is `compare.metric` where that fits the target, else accuracy or the mean absolute error.
+
+        Raises
+        ------
+        BadInput
+            When `compare.metric` fits no dataset.
+        """
+        given = self.compare.metric
+        fitting = {
+            name: REGRESSION_METRICS if task == "regression" else CLASSIFICATION_METRICS for name, task in tasks.items()
+        }
+        if given is not None and not any(given in metrics for metrics in fitting.values()):
+            known = sorted({metric for metrics in fitting.values() for metric in metrics})
+            raise BadInput(
+                f"{given!r} fits none of the datasets", field="compare.metric", remedy=f"use {', '.join(known)}"
+            )
+        return {name: given if given and given in metrics else metrics[0] for name, metrics in fitting.items()}
+
+
+def find(experiment: str, folder: Path = FOLDER) -> Path:
+    """Path of an experiment given as a path, or as a bare name in `experiments/`.
+
+    Raises
+    ------
+    BadInput
+        When there is no such file, or a bare name fits more than one.
+    """
+    path = Path(experiment)
+    if path.is_file():
+        return path
+    if path.suffix not in (".yaml", ".yml"):
+        found = sorted(folder.rglob(f"{path.name}.yaml")) if folder.is_dir() else []
+        found = [file for file in found if file.with_suffix("").as_posix().endswith(path.as_posix())]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise BadInput(f"fits {' and '.join(map(str, found))}", file=experiment, remedy="give the path")
+    if path.is_dir():
+        raise BadInput("is a directory", file=experiment, remedy="give the YAML file itself")
+    remedy = suggestion(path.stem, [file.stem for file in catalogue(folder)]) if catalogue(folder) else "check the path"
+    raise BadInput("no such experiment", file=experiment, remedy=remedy)
+
+
+def catalogue(folder: Path = FOLDER) -> list[Path]:
+    """Every experiment file in a folder, sorted."""
+    return sorted(folder.rglob("*.yaml")) if folder.is_dir() else []
+
+
+def load(path: Path, overrides: Iterable[str] = (), seeds: int | None = None) -> Experiment:
+    """Read and check an experiment file; overrides are `datasets.circles.noise=0.1`, as `--set` takes them.
+
+    Raises
+    ------
+    BadInput
+        Naming file, field, value and remedy in one line.
+    """
+    tree = read_yaml(path)
+    for override in overrides:
+        _apply(override, tree)
+    if seeds is not None:
+        tree["seeds"] = seeds
+    return check(tree, str(path))
+
+
+def check(tree: Any, file: str) -> Experiment:
+    """Turn a tree, as read from YAML, into a checked experiment; `file` is what complaints name."""
+    try:
+        return Experiment.model_validate(tree)
+    except ValidationError as error:
+        raise _complaint(error, file) from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; a key given twice is an error.
+
+    Raises
+    ------
+    BadInput
+        When the file can't be read, is no YAML, or holds no mapping.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise BadInput(f"is not UTF-8 text (byte {error.start})", file=str(path), remedy="save it as UTF-8") from error
+    except OSError as error:
+        raise BadInput(f"can't be read: {error.strerror}", file=str(path)) from error
+    except MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        problem = str(error.problem or error).splitlines()[0]
+        raise BadInput(f"{line}{problem}", file=str(path), remedy="correct the YAML") from error
+    except YAMLError as error:
+        raise BadInput(str(error).splitlines()[0], file=str(path), remedy="correct the YAML") from error
+    if not isinstance(tree, dict):
+        raise BadInput(
+            "holds no mapping of keys to values", file=str(path), remedy="start with name:, datasets:, models:"
+        )
+    return tree
+
+
+def to_yaml(experiment: Experiment) -> str:
+    """Write the resolved experiment, every default filled in; reading it gives an equal experiment."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = None
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # keep the file's order
+    yaml.width = 100
+    stream = io.StringIO()
+    yaml.dump(experiment.model_dump(mode="json"), stream)
+    return stream.getvalue()
+
+
+def check_name(name: str, field: str) -> None:
+    """Refuse names that can't be a folder's.
+
+    Raises
+    ------
+    BadInput
+        When the name holds a separator, `..`, or starts with anything but a letter, digit or underscore.
+    """
+    if not NAME.fullmatch(name) or ".." in name or name != name.strip():
+        raise BadInput(
+            f"{name!r} can't be a name",
+            field=field,
+            remedy="use letters, digits, and . _ + - or spaces inside",
+        )
+
+
+def _with_defaults(entries: Any, key: str, defaults: Any) -> Any:
+    """Lay each dataset's split (model's training) over the experiment's; what is no mapping is left to the schema."""
+    if not isinstance(entries, dict) or not isinstance(defaults, dict | None):
+        return entries
+
+    def complete(entry: Any) -> Any:
+        if not isinstance(entry, dict) or not isinstance(entry.get(key, {}), dict | None):
+            return entry
+        return {**entry, key: {**(defaults or {}), **(entry.get(key) or {})}}
+
+    return {name: complete(entry) for name, entry in entries.items()}
+
+
+def _seed_list(seeds: Any) -> Any:
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        if seeds < 1:
+            raise BadInput(f"{seeds} is not a number of seeds", field="seeds", remedy="give 1 or more, or a list")
+        return list(range(seeds))
+    return seeds
+
+
+def _check_seeds(seeds: tuple[int, ...]) -> None:
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise BadInput(
+            f"{twice[0]} is given more than once", field="seeds", remedy="list each seed once: a copy is no evidence"
+        )
+    if max(seeds) > LARGEST_SEED:
+        raise BadInput(f"{max(seeds)} is too large", field="seeds", remedy=f"use seeds up to {LARGEST_SEED}")
+
+
+def _apply(override: str, tree: dict[str, Any]) -> None:
+    """Lay one `key.path=value` over a tree; the value is read as YAML."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    path, equals, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise BadInput(f"{override!r} is not KEY=VALUE", field="--set", remedy="write datasets.circles.noise=0.1")
+    try:
+        value = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise BadInput(f"{text!r} is no YAML value", field=f"--set {path}", remedy="quote it") from error
+    node: Any = tree
+    for key in keys[:-1]:
+        if node.get(key) is None:
+            node[key] = {}
+        node = node[key]
+        if not isinstance(node, dict):
+            raise BadInput(f"{key!r} holds no keys", field=f"--set {path}", remedy="check the path")
+    node[keys[-1]] = value
+
+
+def _complaint(error: ValidationError, file: str) -> BadInput:
+    """Return the first of pydantic's complaints in our words, with the number of the others."""
+    details = error.errors(include_url=False)
+    first = details[0]
+    # What is wrong in `training:` or `split:` comes up again wherever these defaults were merged in.
+    distinct = {(detail["type"], detail["loc"][-1:], repr(detail["input"])) for detail in details}
+    others = f" (and {len(distinct) - 1} more)" if len(distinct) > 1 else ""
+    # Parts of the location that pydantic adds for unions and functions aren't keys of the file.
+    field = ".".join(str(part) for part in first["loc"] if not re.search(r"[\[(]|^(int|float)$", str(part)))
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, BadInput):
+        return BadInput(cause.problem, field=cause.field, remedy=cause.remedy + others).within(file=file, field=field)
+    return _translate(first, field, others).within(file=file)
+
+
+def _translate(detail: Mapping[str, Any], field: str, others: str) -> BadInput:
+    kind, value = detail["type"], detail["input"]
+    if kind == "missing":
+        return BadInput("is missing", field=field, remedy=f"add it{others}")
+    if kind == "extra_forbidden":
+        known = _keys_beside(field)
+        return BadInput(
+            f"unknown key (value {value!r})", field=field, remedy=suggestion(field.split(".")[-1], known) + others
+        )
+    message = str(detail["msg"])
+    message = message.replace("Input should be", "should be").replace("Input should have", "should have")
+    message = message.replace("a valid dictionary", "a mapping of names to values")
+    if kind == "too_short":
+        message = "is empty: give at least one"
+    shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}…"
+    return BadInput(f"{shown} can't be used", field=field, remedy=f"{message[0].lower()}{message[1:]}{others}")
+
+
+def _keys_beside(field: str) -> list[str]:
+    """Known keys of the section that an unknown one stands in."""
+    parts = field.split(".")
+    spec: type[Spec] = Experiment
+    if len(parts) >= 2:
+        sections: dict[str, type[Spec]] = {"split": SplitSpec, "training": TrainingSpec, "compare": CompareSpec}
+        sections |= {"tracking": TrackingSpec}
+        sections |= {"models": ModelSpec, "datasets": DatasetSpec}
+        named = [sections[part] for part in parts[:-1] if part in sections]
+        spec = named[-1] if named else Experiment
+    return list(spec.model_fields)

@@ -1,0 +1,249 @@
+"""Decision boundaries: what the trained networks themselves say over the plane, in original units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from pipeline.artifacts import Floats, Split
+from pipeline.figures.canvas import (
+    TITLE,
+    balanced,
+    dot,
+    legend_below,
+    legend_height,
+    line,
+    panels,
+    plain,
+    tidy_shared,
+    title,
+)
+from pipeline.figures.palette import FAINT, INK, QUIET, class_colours, probability_image
+
+MOST_TRAIN, MOST_FINAL = 2000, 800  # points drawn at most; more would only hide the background
+_TALLEST, _WIDEST = 8.2, 12.0  # inches for all panels of the headline
+
+
+@dataclass(frozen=True, eq=False)
+class Boundary:
+    """One trained network's own probabilities on a grid, in original units."""
+
+    x: Floats  # (columns,) first feature, ascending and evenly spaced
+    y: Floats  # (rows,) second feature, likewise
+    probabilities: Floats  # (rows, columns, classes)
+    seed: int
+    accuracy: float  # on the final rows, 0…1
+
+
+def grid(features: Floats, points: int = 200) -> tuple[Floats, Floats]:
+    """Span the range of two features, padded by 8 % on each side.
+
+    Parameters
+    ----------
+    features:
+        Shape (rows, 2), original units.
+    points:
+        Grid points along each axis.
+
+    Returns
+    -------
+    tuple
+        Ascending values of the first and of the second feature, shape (points,) each.
+    """
+    low, high = features.min(axis=0), features.max(axis=0)
+    pad = np.where(high > low, 0.08 * (high - low), 1.0)  # a constant feature still gets a plane to draw on
+    x, y = (np.linspace(low[axis] - pad[axis], high[axis] + pad[axis], points) for axis in (0, 1))
+    return x, y
+
+
+def points_frame(split: Split) -> pd.DataFrame:
+    """Rows of a two-feature dataset as points: x, y (original units), label, part.
+
+    Raises
+    ------
+    ValueError
+        When the dataset doesn't have exactly two features.
+    """
+    data = split.dataset
+    if data.n_features != 2:
+        raise ValueError(f"{data.name} has {data.n_features} features; a plane takes exactly 2")
+    rows = np.concatenate([split.train, split.validation, split.test])
+    names = np.repeat(["train", "validation", "test"], [len(split.train), len(split.validation), len(split.test)])
+    x, y = data.features[rows].T
+    return pd.DataFrame({"x": x, "y": y, "label": data.target[rows].astype(np.int64), "part": names})
+
+
+def draw_boundaries(
+    dataset: str,
+    boundaries: Mapping[str, Boundary | None],
+    points: pd.DataFrame,
+    *,
+    feature_names: Sequence[str],
+    class_names: Sequence[str],
+    part: str,
+) -> Figure:
+    """Draw one panel a model: probabilities as tints, the decision boundary as a line, rows as points.
+
+    Parameters
+    ----------
+    dataset:
+        Its name, for the heading.
+    boundaries:
+        Each model's representative network, in the order to draw. None stands for a model that diverged.
+    points:
+        From `points_frame`.
+    feature_names, class_names:
+        Names of the two features and of all classes.
+    part:
+        What the accuracies were measured on, ``"test"`` or ``"validation"``.
+    """
+    names = [plain(name, 1.8) for name in class_names]
+    symbols, wording = _legend(points, part)
+    labels = [*names, *wording]
+    across, width = balanced(len(boundaries), 4), 3.3 if len(boundaries) > 1 else 4.4
+    margin = (0.3, 0.35 + legend_height(across * width, labels))
+    figure, axes = panels(len(boundaries), size=(width, 3.85), across=across, margin=margin, share=True)
+    x, y = (plain(name) for name in feature_names)
+    tidy_shared(axes, across, x=x, y=y, grid=False)
+    for panel, (model, boundary) in zip(axes, boundaries.items(), strict=True):
+        _model_panel(panel, plain(model, width - 0.5, size=TITLE, bold=True), boundary, points, part)
+    figure.suptitle(plain(dataset, 3.5, size=TITLE + 2, bold=True), fontsize=TITLE + 2, fontweight="bold", color=INK)
+    legend_below(figure, [*(dot(colour, 8) for colour in class_colours(len(names))), *symbols], labels)
+    return figure
+
+
+def _model_panel(axes: Axes, name: str, boundary: Boundary | None, points: pd.DataFrame, part: str) -> None:
+    """Draw one model with its own heading."""
+    if boundary is None:
+        _blank(axes, "diverged")
+        title(axes, name, "no finished run")
+        return
+    _plane(axes, boundary, points, part, scale=1.0)
+    title(axes, name, f"seed {boundary.seed}: {_percent(boundary.accuracy)} of {part} rows right")
+
+
+def draw_headline(panels_of: Mapping[str, tuple[Mapping[str, Boundary | None], pd.DataFrame]], *, part: str) -> Figure:
+    """Draw datasets down and models across, with the accuracy in each corner.
+
+    Parameters
+    ----------
+    panels_of:
+        For each dataset its boundaries by model and its points. None stands for a model that diverged.
+    part:
+        What the accuracies were measured on.
+    """
+    models = list(dict.fromkeys(model for boundaries, _ in panels_of.values() for model in boundaries))
+    height = float(np.clip(_TALLEST / len(panels_of), 1.6, 2.7))
+    width = float(np.clip(_WIDEST / len(models), 1.6, height))
+    figure = Figure(
+        (len(models) * width + 0.4, len(panels_of) * height + 0.8),
+        layout=ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.04, wspace=0, hspace=0),
+        facecolor="white",
+    )
+    rows = figure.subplots(len(panels_of), len(models), squeeze=False)
+    heading = {"fontsize": TITLE + 2, "fontweight": "bold", "color": INK}
+    for row, (dataset, (boundaries, points)) in zip(rows, panels_of.items(), strict=True):
+        for panel, model in zip(row, models, strict=True):
+            _headline_panel(panel, boundaries.get(model), points, part, known=model in boundaries)
+        row[0].set_ylabel(plain(dataset, height - 0.3, size=TITLE + 2, bold=True), labelpad=6, **heading)
+    for panel, model in zip(rows[0], models, strict=True):
+        panel.set_title(plain(model, width - 0.2, size=TITLE + 2, bold=True), pad=6, **heading)
+    symbols, labels = _legend(next(iter(panels_of.values()))[1], part, counts=False)
+    legend_below(figure, symbols, labels, f"in the corner: {part} rows predicted right")
+    return figure
+
+
+def _headline_panel(axes: Axes, boundary: Boundary | None, points: pd.DataFrame, part: str, *, known: bool) -> None:
+    """Draw one cell of the headline, or say why it is empty."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_color(FAINT)
+    if boundary is None:
+        _blank(axes, "diverged" if known else "not run")
+        return
+    _plane(axes, boundary, points, part, scale=0.7)
+    axes.text(
+        0.97,
+        0.04,
+        _percent(boundary.accuracy),
+        transform=axes.transAxes,
+        ha="right",
+        va="bottom",
+        fontsize=TITLE + 1,
+        fontweight="bold",
+        color=INK,
+        zorder=10,
+        bbox={"boxstyle": "round,pad=0.28", "facecolor": "white", "edgecolor": "none", "alpha": 0.88},
+    )
+
+
+def _blank(axes: Axes, reason: str) -> None:
+    """Say in an empty panel why it is empty."""
+    axes.set_facecolor("#F6F7F8")
+    axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", fontsize=13, color=QUIET)
+
+
+def _plane(axes: Axes, boundary: Boundary, points: pd.DataFrame, part: str, *, scale: float) -> None:
+    """Draw background, boundary and points into a panel; `scale` is the markers' size."""
+    x, y = boundary.x, boundary.y
+    half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2  # a pixel's centre is its grid point
+    extent = (x[0] - half_x, x[-1] + half_x, y[0] - half_y, y[-1] + half_y)
+    image = probability_image(boundary.probabilities)
+    axes.imshow(image, extent=extent, origin="lower", aspect="auto", interpolation="bilinear", zorder=0)
+    _decision_lines(axes, boundary, scale)
+    _points(axes, points, part, boundary.probabilities.shape[-1], scale)
+    axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
+
+
+def _decision_lines(axes: Axes, boundary: Boundary, scale: float) -> None:
+    """Draw where the predicted class changes: each class's lead over the best other class crosses zero there."""
+    probabilities = boundary.probabilities
+    classes = range(1, 2) if probabilities.shape[-1] == 2 else range(probabilities.shape[-1])
+    for index in classes:
+        lead = probabilities[..., index] - np.delete(probabilities, index, axis=-1).max(axis=-1)
+        if lead.min() < 0 < lead.max():  # a network that always says the same has no boundary
+            axes.contour(boundary.x, boundary.y, lead, [0.0], colors=INK, linewidths=1.9 * scale, zorder=2)
+
+
+def _points(axes: Axes, points: pd.DataFrame, part: str, n_classes: int, scale: float) -> None:
+    """Draw train rows small and pale, and the final rows outlined."""
+    colours = np.array(class_colours(n_classes))
+    train, final = _thinned(points, "train", MOST_TRAIN), _thinned(points, part, MOST_FINAL)
+    axes.scatter(train["x"], train["y"], c=colours[train["label"]], s=11 * scale**2, alpha=0.5, linewidths=0, zorder=1)
+    axes.scatter(
+        final["x"],
+        final["y"],
+        c=colours[final["label"]],
+        s=30 * scale**2,
+        linewidths=0.9 * scale,
+        edgecolors="white",
+        zorder=3,
+    )
+
+
+def _thinned(points: pd.DataFrame, part: str, most: int) -> pd.DataFrame:
+    """Rows of a part, or a fixed random choice of them when there are too many to see."""
+    rows = points[points["part"] == part]
+    return rows if len(rows) <= most else rows.sample(most, random_state=0)
+
+
+def _legend(points: pd.DataFrame, part: str, *, counts: bool = True) -> tuple[list[Artist], list[str]]:
+    """Symbols and wording for the points and the line."""
+    labels = []
+    for name, most in (("train", MOST_TRAIN), (part, MOST_FINAL)):
+        rows = int((points["part"] == name).sum())
+        labels.append(f"{name} rows ({most:,} of {rows:,})" if counts and rows > most else f"{name} rows")
+    symbols: list[Artist] = [dot("#A9B0BA", 4), dot("#6B7480", 8, edge="white"), line(INK, width=1.9)]
+    return symbols, [*labels, "decision boundary"]
+
+
+def _percent(accuracy: float) -> str:
+    """An accuracy as a percentage; 100 % is kept for no mistake at all."""
+    shown = accuracy if accuracy >= 1 else min(accuracy, 0.999)
+    return f"{100 * shown:.1f} %" if accuracy < 1 else "100 %"

@@ -1,0 +1,238 @@
+"""ROC curves, one class against the rest, with thresholds marked along them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
+from sklearn.metrics import auc, roc_curve
+
+from pipeline.artifacts import Floats
+from pipeline.figures.canvas import (
+    TICK,
+    TITLE,
+    absent_note,
+    balanced,
+    caption,
+    legend,
+    line,
+    panels,
+    plain,
+    present,
+    seeds_note,
+    text_width,
+    tidy,
+    title,
+)
+from pipeline.figures.ledger import Contest, contests
+from pipeline.figures.palette import INK, QUIET, class_colours, model_colours
+
+MARKED = (0.1, 0.25, 0.5, 0.75, 0.9)  # thresholds with a dot
+COLUMNS = ["model", "seed", "class", "threshold", "fpr", "tpr"]
+NEAR = 0.06  # dots nearer than this share of an axis get one label
+SIDE = 3.6  # inches of a panel
+INNER = 2.85  # inches of a panel's axes, about
+GAP = 0.03  # of an axis, between a dot and its label
+# Where a label may stand, in gaps to the right of its dot and above it: below the curve first, far away last.
+PLACES = [(1, -0.4), (-1, -0.4), (1, 0.4), (-1, 0.4), (-1, -2.6), (1, -2.6), (1, 2.6), (-1, 2.6)]
+
+
+def roc_frame(ledger: pd.DataFrame, class_names: Sequence[str], part: str) -> pd.DataFrame:
+    """Rates of false and true positives of every model run and class, at every threshold.
+
+    Returns
+    -------
+    pandas.DataFrame
+        model, seed, class, threshold, fpr, tpr, thresholds falling along a curve; a row is positive when its
+        probability is at least the threshold. A class that all rows or none belong to has no curve.
+
+    Raises
+    ------
+    ValueError
+        When the ledger has no rows of this part.
+    """
+    frames = [_curve(contest) for contest in contests(ledger, class_names, part)]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
+
+
+def _curve(contest: Contest) -> pd.DataFrame:
+    if contest.truth.min() == contest.truth.max():
+        return pd.DataFrame(columns=COLUMNS)
+    fpr, tpr, thresholds = roc_curve(contest.truth, contest.scores, drop_intermediate=False)
+    frame = pd.DataFrame({"threshold": thresholds, "fpr": fpr, "tpr": tpr})
+    return frame.assign(model=contest.model, seed=contest.seed, **{"class": contest.class_name})[COLUMNS]
+
+
+def auc_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Area under each curve of a `roc_frame`: model, seed, class, auc."""
+    rows = [
+        {"model": model, "seed": seed, "class": name, "auc": auc(curve["fpr"], curve["tpr"])}
+        for (model, seed, name), curve in frame.groupby(["model", "seed", "class"], sort=False)
+    ]
+    return pd.DataFrame(rows, columns=["model", "seed", "class", "auc"])
+
+
+def draw_roc(
+    frame: pd.DataFrame, models: Sequence[str], class_names: Sequence[str], *, seeds: Mapping[str, int], part: str
+) -> Figure:
+    """Draw a panel for each model: one seed as a strong line with its thresholds, the other seeds pale behind it.
+
+    Parameters
+    ----------
+    frame:
+        From `roc_frame`.
+    models:
+        Models in their fixed order; those without rows are left out.
+    class_names:
+        Names of all classes, by index.
+    seeds:
+        Each model's representative seed.
+    part:
+        Rows that were counted.
+
+    Raises
+    ------
+    ValueError
+        When no model has rows.
+    """
+    shown, areas = present(frame, models), auc_frame(frame)
+    two = len(class_names) == 2
+    tables = {} if two else {model: _table(areas[areas["model"] == model], class_names) for model in shown}
+    beside = max((text_width(text, TICK) for table in tables.values() for text in table), default=-0.5) + 0.5
+    across = balanced(len(shown), 3 if two else 2)
+    figure, axes = panels(len(shown), size=(SIDE + beside, SIDE + 0.45), across=across, margin=(0.2, 0.5))
+    for ax, model in zip(axes, shown, strict=True):
+        colours = _colours(model, models, class_names)
+        _draw_curves(ax, frame[frame["model"] == model], colours, seeds[model])
+        tidy(ax, x="false positive rate", y="true positive rate")
+        detail = f"line: seed {seeds[model]}"
+        if two:
+            detail = f"AUC {_area(areas.loc[areas['model'] == model, 'auc'])}\n{detail}"
+        else:
+            symbols = [line(colour) for colour in colours.values()]
+            legend(ax, symbols, tables[model], loc="center left", bbox_to_anchor=(1, 0.5), fontsize=TICK)
+        title(ax, plain(model, SIDE - 0.6, size=TITLE, bold=True), detail)
+    caption(figure, *_caption(frame, class_names, part), absent_note(models, shown))
+    return figure
+
+
+def _colours(model: str, models: Sequence[str], class_names: Sequence[str]) -> dict[str, str]:
+    """Return the colour of each curve: the model's for two classes, else each class's own."""
+    if len(class_names) == 2:
+        return {class_names[1]: model_colours(models)[model]}
+    return dict(zip(class_names, class_colours(len(class_names)), strict=True))
+
+
+def _draw_curves(ax: Axes, curves: pd.DataFrame, colours: Mapping[str, str], seed: int) -> None:
+    """Draw every class's curves of one model into its panel."""
+    ax.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle="--")
+    for name, colour in colours.items():
+        of_class = curves[curves["class"] == name]
+        for run, curve in of_class.groupby("seed"):
+            if run != seed:
+                ax.plot(curve["fpr"], curve["tpr"], color=colour, linewidth=0.7, alpha=0.25)
+        front = of_class[of_class["seed"] == seed]
+        if not front.empty:
+            _draw_front(ax, front, colour, alone=len(colours) == 1)
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+
+
+def _draw_front(ax: Axes, curve: pd.DataFrame, colour: str, *, alone: bool) -> None:
+    """Draw one seed's curve with its thresholds, written out where the curve has the panel to itself."""
+    points = {threshold: _at(curve, threshold) for threshold in MARKED}
+    size = 5.5 if alone else 4.0
+    ax.plot(curve["fpr"], curve["tpr"], color=colour, linewidth=2, zorder=3)
+    ax.plot(*zip(*points.values(), strict=True), "o", color=colour, markersize=size, markeredgecolor="white", zorder=4)
+    if alone:
+        _label(ax, points)
+
+
+def _at(curve: pd.DataFrame, threshold: float) -> tuple[float, float]:
+    """Point of a curve at a threshold: where just the rows of at least that probability are positive."""
+    thresholds: Floats = curve["threshold"].to_numpy(np.float64)
+    place = int(np.searchsorted(-thresholds, -threshold, side="right")) - 1
+    return float(curve["fpr"].iloc[place]), float(curve["tpr"].iloc[place])
+
+
+def _label(ax: Axes, points: Mapping[float, tuple[float, float]]) -> None:
+    """Write thresholds beside their dots, each in the first place around its dot that is free."""
+    taken = [Bbox.from_extents(x - 0.015, y - 0.015, x + 0.015, y + 0.015) for x, y in points.values()]
+    for group in _groups(points):
+        x, y = (float(np.mean([points[threshold][axis] for threshold in group])) for axis in (0, 1))
+        text = f"{group[0]:g}" if len(group) == 1 else f"{group[0]:g}–{group[-1]:g}"
+        places = [_Place.beside(x, y, text, *place) for place in PLACES]
+        place = next((place for place in places if place.free(taken)), places[0])
+        taken.append(place.box)
+        ax.text(
+            place.box.x0,
+            place.box.y0,
+            text,
+            va="bottom",
+            fontsize=TICK,
+            color=INK,
+            zorder=5,
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )
+
+
+def _groups(points: Mapping[float, tuple[float, float]]) -> list[list[float]]:
+    """Put thresholds together whose dots are too near to tell apart."""
+    groups: list[list[float]] = []
+    for threshold, point in points.items():
+        if groups and max(abs(a - b) for a, b in zip(points[groups[-1][0]], point, strict=True)) < NEAR:
+            groups[-1].append(threshold)
+        else:
+            groups.append([threshold])
+    return groups
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Room for a label, in units of the axes."""
+
+    box: Bbox
+
+    @classmethod
+    def beside(cls, x: float, y: float, text: str, right: float, up: float) -> _Place:
+        """Return the place that lies so many gaps to the right and above of a dot, or to the left and below."""
+        width, height = text_width(text, TICK) / INNER, 1.15 * TICK / 72 / INNER
+        left = x + GAP * right if right > 0 else x + GAP * right - width
+        bottom = y + GAP * up if up > 0 else y + GAP * up - height
+        return cls(Bbox.from_bounds(left, bottom, width, height))
+
+    def free(self, taken: Sequence[Bbox]) -> bool:
+        """Whether a label here would lie within the panel and on nothing else."""
+        inside = min(self.box.x0, self.box.y0) > -0.02 and max(self.box.x1, self.box.y1) < 1.02
+        return inside and not any(self.box.overlaps(other) for other in taken)
+
+
+def _table(areas: pd.DataFrame, class_names: Sequence[str]) -> list[str]:
+    """Legend of one model's panel: each class with the area under its curve."""
+    return [
+        f"{plain(name, 1.3, size=TICK)}:  {_area(areas.loc[areas['class'] == name, 'auc'])}" for name in class_names
+    ]
+
+
+def _area(values: pd.Series[float]) -> str:
+    """Mean ± standard deviation over seeds."""
+    if values.empty:
+        return "–"
+    spread = f" ± {values.std():.3f}" if len(values) > 1 else ""
+    return f"{values.mean():.3f}{spread}"
+
+
+def _caption(frame: pd.DataFrame, class_names: Sequence[str], part: str) -> tuple[str, str, str]:
+    """Say what curves, dots and areas are."""
+    n_seeds = int(frame.groupby("model")["seed"].nunique().max())
+    compared = (
+        f"threshold on P({plain(class_names[1], 1.4)})" if len(class_names) == 2 else "each class against the rest"
+    )
+    dots = f"dots: thresholds {', '.join(f'{value:g}' for value in MARKED)}"
+    spread = f"AUC ± standard deviation over {seeds_note(n_seeds)}" if n_seeds > 1 else ""
+    return f"{compared}, {part} rows", spread, dots

@@ -1,0 +1,343 @@
+"""Walks the stages; the only place that knows their order."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from weakref import WeakKeyDictionary
+
+from pipeline.artifacts import Dataset, EvaluatedModel, Split, TrainedModel
+from pipeline.errors import AllMembersFailed, BadInput
+from pipeline.execution import map_tasks
+from pipeline.experiment import Experiment
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.generate import generate
+from pipeline.stages.ledger import RunKey, history_frame, ledger_frame, run_key, runs_frame
+from pipeline.stages.split import split
+from pipeline.stages.train import TrainTask, check_memory, choose_device, train
+from pipeline.stages.tune import Candidate, tune
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.stages.report import ReportInput
+    from pipeline.tracking.writer import ComparisonWriter
+    from pipeline.training.population import Population
+
+Stage = Literal["generate", "split", "tune", "train", "evaluate", "report"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+EPOCHS_BETWEEN_ANNOUNCEMENTS = 10  # drawing progress at every epoch would cost more than some epochs
+
+
+class Listener(Protocol):
+    """What the runner tells while it works."""
+
+    def begin(self, stage: Stage, total: int) -> None:
+        """Begin a stage of `total` pieces of work."""
+
+    def advance(self, stage: Stage, amount: float) -> None:
+        """Count pieces of work that are done; parts of a piece count too."""
+
+    def end(self, stage: Stage) -> None:
+        """End a stage."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run, as opposed to what: nothing here changes a number."""
+
+    until: Stage = "report"
+    jobs: int = 1
+    device: str = "auto"
+    reports: Path = Path("reports")
+    memory: int | None = None  # bytes for the buffers of a stack of networks
+
+    def reaches(self, stage: Stage) -> bool:
+        """Whether a stage is to be walked."""
+        return STAGES.index(stage) <= STAGES.index(self.until)
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """What a run leaves to be looked at."""
+
+    run_id: str
+    experiment_id: str
+    splits: dict[str, Split]
+    metrics: dict[str, str]  # dataset → the metric shown first
+    runs: pd.DataFrame | None = None  # metrics.csv
+    best: dict[tuple[str, str], str] = field(default_factory=dict)  # dataset, model → run id
+    report: Path | None = None
+
+
+@dataclass
+class _Walk:
+    """One execution: listener and stopwatch."""
+
+    options: Options
+    listener: Listener
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, stage: Stage, total: int) -> Iterator[Callable[[float], None]]:
+        self.listener.begin(stage, total)
+        started = time.perf_counter()
+        yield partial(self.listener.advance, stage)
+        self.seconds[stage] = time.perf_counter() - started
+        self.listener.end(stage)
+
+
+@dataclass
+class _Progress:
+    """What has been trained, evaluated and written so far."""
+
+    models: list[EvaluatedModel] = field(default_factory=list)
+    run_ids: dict[RunKey, str] = field(default_factory=dict)
+    best: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+def run(experiment: Experiment, file: str, options: Options, listener: Listener) -> Finished:
+    """Walk an experiment through its stages; everything is tracked.
+
+    Input that can't be used is found before the tracking store is touched: data are made, parted and held against the
+    models first.
+
+    Raises
+    ------
+    BadInput
+        Naming the file, the field, the value and the remedy.
+    AllMembersFailed
+        When not one network could be trained.
+    """
+    walk = _Walk(options, listener)
+    with naming_file(file):
+        splits = _prepare(experiment, walk)
+        metrics = experiment.first_metrics({name: made.dataset.task for name, made in splits.items()})
+        candidates = _tune(experiment, splits, walk)
+        tasks = _train_tasks(experiment, splits, candidates, options) if options.reaches("train") else []
+    from pipeline.tracking import provenance, writer
+
+    origin = provenance.gather(Path.cwd())
+    with writer.open_comparison(experiment) as comparison:
+        comparison.describe(origin, file, list(splits.values()))
+        finished = Finished(comparison.run_id, comparison.experiment_id, splits, metrics)
+        if options.reaches("train"):
+            progress = _train_and_evaluate(tasks, comparison, walk)
+            finished = _conclude(finished, experiment, progress, comparison, origin.summary(), walk)
+        comparison.write_stage_seconds(walk.seconds)
+    return finished
+
+
+@contextmanager
+def naming_file(file: str) -> Iterator[None]:
+    """Add the file to complaints about what stands in it; those about flags keep their own place."""
+    try:
+        yield
+    except BadInput as error:
+        raise (error if error.field.startswith("--") else error.within(file=file)) from error
+
+
+def _prepare(experiment: Experiment, walk: _Walk) -> dict[str, Split]:
+    datasets: list[Dataset] = []
+    with walk.stage("generate", len(experiment.datasets)) as advance:
+        for name, spec in experiment.datasets.items():
+            with _naming_field(f"datasets.{name}"):
+                datasets.append(generate(name, spec))
+            advance(1)
+    splits: dict[str, Split] = {}
+    with walk.stage("split", len(datasets)) as advance:
+        for dataset in datasets:
+            with _naming_field(f"datasets.{dataset.name}.split"):
+                splits[dataset.name] = split(dataset, experiment.datasets[dataset.name].split)
+            advance(1)
+    return splits
+
+
+def _tune(experiment: Experiment, splits: dict[str, Split], walk: _Walk) -> tuple[Candidate, ...]:
+    with walk.stage("tune", 0):
+        return tune(splits.values(), experiment.models)
+
+
+def _train_tasks(
+    experiment: Experiment, splits: dict[str, Split], candidates: tuple[Candidate, ...], options: Options
+) -> list[TrainTask]:
+    """Return a population for each dataset × model, known to fit the device and the memory."""
+    device = choose_device(options.device)
+    tasks = [TrainTask(splits[c.dataset], c, experiment.seeds, device, options.memory) for c in candidates]
+    for task in tasks:
+        check_memory(task)
+    return tasks
+
+
+@contextmanager
+def _naming_field(field_name: str) -> Iterator[None]:
+    try:
+        yield
+    except BadInput as error:
+        raise error.within(field=field_name) from error
+
+
+def _train_and_evaluate(tasks: list[TrainTask], comparison: ComparisonWriter, walk: _Walk) -> _Progress:
+    """Train populations and, as each is done, evaluate and write it: what is finished is safe at once."""
+    progress = _Progress()
+    reaches_evaluate = walk.options.reaches("evaluate")
+    total = sum(len(task.seeds) for task in tasks)
+    evaluating = 0.0
+    with walk.stage("train", total) as advance:
+        if reaches_evaluate:
+            walk.listener.begin("evaluate", total)
+        for task, trained in _populations(tasks, walk.options.jobs, advance):
+            started = time.perf_counter()
+            _write_population(task.split, trained, comparison, progress, walk)
+            evaluating += time.perf_counter() - started
+        if reaches_evaluate:
+            walk.listener.end("evaluate")
+    walk.seconds["train"] -= evaluating
+    if reaches_evaluate:
+        walk.seconds["evaluate"] = evaluating
+    return progress
+
+
+def _populations(
+    tasks: list[TrainTask], jobs: int, advance: Callable[[float], None]
+) -> Iterator[tuple[TrainTask, list[TrainedModel]]]:
+    by_name = {(task.candidate.dataset, task.candidate.model): task for task in tasks}
+    if jobs == 1:
+        results = map_tasks(partial(train, announce=_announcer(advance)), tasks, jobs)
+    else:
+        results = map_tasks(train, tasks, jobs)
+    for trained in results:
+        if jobs > 1:
+            advance(len(trained))
+        yield by_name[trained[0].dataset, trained[0].model], trained
+
+
+def _announcer(advance: Callable[[float], None]) -> Callable[[Population], None]:
+    """Turn a population's epochs into parts of its model runs."""
+    counted: WeakKeyDictionary[Population, float] = WeakKeyDictionary()
+
+    def announce(population: Population) -> None:
+        if population.epoch % EPOCHS_BETWEEN_ANNOUNCEMENTS and population.active:
+            return
+        done = sum(
+            1.0 if index not in population.active else population.epoch / member.epochs
+            for index, member in enumerate(population.members)
+        )
+        advance(done - counted.get(population, 0.0))
+        counted[population] = done
+
+    return announce
+
+
+def _write_population(
+    split: Split, trained: list[TrainedModel], comparison: ComparisonWriter, progress: _Progress, walk: _Walk
+) -> None:
+    """Write the model runs of one population; the best of them is also logged as a servable model."""
+    evaluated = walk.options.reaches("evaluate")
+    best = best_run(trained) if evaluated else None
+    for run_of in trained:
+        run_id = comparison.write_training(run_of, split)
+        model = evaluate(split, run_of) if evaluated else EvaluatedModel(run_of)
+        if evaluated:
+            comparison.write_evaluation(model, run_id)
+        if run_of is best:
+            comparison.write_servable(model, split, run_id)
+            progress.best[run_of.dataset, run_of.model] = run_id
+        comparison.finish(model, run_id, evaluated=evaluated)
+        progress.models.append(model)
+        progress.run_ids[run_key(run_of)] = run_id
+        if evaluated:
+            walk.listener.advance("evaluate", 1)
+
+
+def best_run(trained: list[TrainedModel]) -> TrainedModel | None:
+    """Return the run with the lowest last loss on the monitored rows; None when all diverged."""
+    usable = [model for model in trained if model.failure is None]
+    return min(usable, key=lambda model: float(model.history.validation_loss[-1]), default=None)
+
+
+def _conclude(
+    finished: Finished,
+    experiment: Experiment,
+    progress: _Progress,
+    comparison: ComparisonWriter,
+    origin: dict[str, object],
+    walk: _Walk,
+) -> Finished:
+    """Write the comparison's tables, then the report."""
+    _sort(progress.models, experiment)
+    runs = runs_frame(progress.models, progress.run_ids)
+    history = history_frame([model.trained for model in progress.models], progress.run_ids)
+    ledger = ledger_frame(progress.models, progress.run_ids)
+    with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
+        folder = Path(name)
+        history.to_parquet(folder / "history.parquet", index=False)
+        if walk.options.reaches("evaluate"):
+            runs.to_csv(folder / "metrics.csv", index=False)
+            ledger.to_parquet(folder / "predictions.parquet", index=False)
+        comparison.write_tables(folder)
+    if all(model.trained.failure for model in progress.models):
+        raise AllMembersFailed(
+            f"all {len(runs)} networks diverged, the first with: {progress.models[0].trained.failure};"
+            " lower training.lr, or scale the features"
+        )
+    if not walk.options.reaches("evaluate"):
+        return finished
+    finished = replace(finished, runs=runs, best=progress.best)
+    if not walk.options.reaches("report"):
+        return finished
+    from pipeline.stages.report import ReportInput, Representative, median_runs
+
+    networks = {run_key(model.trained): model.trained.network for model in progress.models}
+    source = ReportInput(
+        run_id=finished.run_id,
+        name=experiment.name,
+        question=experiment.question,
+        models=tuple(experiment.models),
+        metrics=finished.metrics,
+        splits=finished.splits,
+        runs=runs,
+        ledger=ledger,
+        history=history,
+        representatives={
+            (dataset, model): Representative(seed, run_id, networks[dataset, model, seed])
+            for (dataset, model), (seed, run_id) in median_runs(runs, finished.metrics).items()
+        },
+        provenance=origin,
+    )
+    folder = _report(source, walk)
+    comparison.write_report(folder)
+    return replace(finished, report=folder)
+
+
+def _sort(models: list[EvaluatedModel], experiment: Experiment) -> None:
+    """Bring model runs into the order of the file; workers finish in any order."""
+    datasets, names = list(experiment.datasets), list(experiment.models)
+
+    def place(model: EvaluatedModel) -> tuple[int, int, int]:
+        dataset, name, seed = run_key(model.trained)
+        return datasets.index(dataset), names.index(name), experiment.seeds.index(seed)
+
+    models.sort(key=place)
+
+
+def _report(source: ReportInput, walk: _Walk) -> Path:
+    """Write a report's folder, `reports/<experiment>`, and return its path."""
+    from pipeline.stages.report import all_pictures, report
+
+    with walk.stage("report", len(all_pictures(source))) as advance:
+        return report(source, walk.options.reports / source.name, advance)
+
+
+def rebuild_report(run_id: str, reports: Path, listener: Listener) -> Path:
+    """Make a finished comparison's report again, from the tracking store alone."""
+    from pipeline.tracking.reader import read_comparison
+
+    return _report(read_comparison(run_id), _Walk(Options(reports=reports), listener))

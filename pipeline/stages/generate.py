@@ -1,0 +1,235 @@
+"""Generate: make or load a dataset."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from pydantic import Field, model_serializer, model_validator
+
+from pipeline.artifacts import Dataset, Floats, Integers, Task
+from pipeline.errors import BadInput
+from pipeline.spec import Spec
+from pipeline.stages.split import SplitSpec
+
+CLASSIFICATION_GENERATORS = ("blobs", "circles", "classification", "gaussian_quantiles", "hastie_10_2", "moons")
+REGRESSION_GENERATORS = ("friedman1", "friedman2", "friedman3", "regression")
+CLASSIFICATION_TABLES = ("breast_cancer", "digits", "iris", "wine")
+REGRESSION_TABLES = ("diabetes",)
+
+# Arguments that would change what a function returns, rather than which data it makes.
+SHAPE_OF_THE_ANSWER = {"return_X_y", "as_frame", "return_centers", "return_distributions", "coef"}
+
+DEFAULT_RANDOM_STATE = 42  # a generator without one would make other data at every call
+
+
+class DatasetSpec(Spec):
+    """One dataset: exactly one of `make`, `load` and `file`, and the function's own keyword arguments beside it.
+
+    `make: circles` is `sklearn.datasets.make_circles`, `load: wine` is `sklearn.datasets.load_wine`; `make: spirals`
+    and `make: line` are Photofinish's own. `split` overrides the experiment's split for this dataset.
+    """
+
+    make: str | None = None
+    load: str | None = None
+    file: str | None = None
+    target: str | None = None
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    split: SplitSpec = SplitSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_arguments(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        own = {"make", "load", "file", "target", "split"}
+        fields = {key: value for key, value in given.items() if key in own}
+        return {**fields, "arguments": {key: value for key, value in given.items() if key not in own}}
+
+    @model_validator(mode="after")
+    def _check(self) -> DatasetSpec:
+        sources = [key for key in ("make", "load", "file") if getattr(self, key) is not None]
+        if len(sources) != 1:
+            given = " and ".join(sources) or "none of them"
+            raise BadInput(f"{given} given", remedy="give exactly one of make, load and file")
+        if self.file is not None:
+            raise BadInput(
+                f"{self.file!r}: this version doesn't read tables from files yet",
+                field="file",
+                remedy="use make: (a generator) or load: (a table of scikit-learn)",
+            )
+        if self.target is not None:
+            raise BadInput("belongs to file:", field="target", remedy="remove it")
+        _check_arguments(self.source, _function(self), self.arguments)
+        return self
+
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        source = {key: value for key in ("make", "load") if (value := getattr(self, key)) is not None}
+        return {**source, **self.arguments, "split": self.split.model_dump()}
+
+    @property
+    def source(self) -> str:
+        """The function that the data comes from, in the words a reader would look up."""
+        if self.make in OWN_GENERATORS:
+            return f"photofinish {self.make}"
+        return f"sklearn.datasets.{f'make_{self.make}' if self.make else f'load_{self.load}'}"
+
+
+def generate(name: str, spec: DatasetSpec) -> Dataset:
+    """Make or load one dataset.
+
+    Raises
+    ------
+    BadInput
+        When the function refuses its arguments, or what it gives has fewer than two classes.
+    """
+    arguments = dict(spec.arguments)
+    function = _function(spec)
+    if "random_state" in inspect.signature(function).parameters:
+        arguments.setdefault("random_state", DEFAULT_RANDOM_STATE)
+    _check_class_count(arguments)
+    try:
+        made = function(**arguments)
+    except (ValueError, TypeError) as error:
+        raise BadInput(f"{spec.source}: {str(error).splitlines()[0]}", remedy="correct its arguments") from error
+    if isinstance(made, tuple):
+        features, target = made
+        feature_names, class_names = None, None
+    else:
+        features, target = made.data, made.target
+        feature_names = [str(column) for column in made.feature_names]
+        class_names = [str(label) for label in made.get("target_names", [])]
+    is_regression = spec.make in (*REGRESSION_GENERATORS, "line") or spec.load in REGRESSION_TABLES
+    return _dataset(name, spec.source, features, target, is_regression, feature_names, class_names)
+
+
+def spirals(
+    n_samples: int = 300, n_classes: int = 3, noise: float = 0.2, random_state: int = DEFAULT_RANDOM_STATE
+) -> tuple[Floats, Integers]:
+    """Interleaved spiral arms, one a class, as in Stanford's CS231n notes on neural networks.
+
+    Per class j: radius r = linspace(0, 1), angle t = linspace(4j, 4(j + 1)) + noise · N(0, 1), and the point is
+    (r sin t, r cos t).
+    Each class gets ``n_samples // n_classes`` points.
+    """
+    if n_classes < 1 or n_samples < n_classes:
+        raise ValueError(f"n_samples={n_samples} can't be shared out among n_classes={n_classes}")
+    if noise < 0:
+        raise ValueError(f"noise={noise} is negative")
+    random = np.random.RandomState(random_state)
+    per_class = n_samples // n_classes
+    arms = []
+    for label in range(n_classes):
+        radius = np.linspace(0.0, 1, per_class)
+        angle = np.linspace(label * 4, (label + 1) * 4, per_class) + random.randn(per_class) * noise
+        arms.append(np.column_stack([radius * np.sin(angle), radius * np.cos(angle)]))
+    return np.concatenate(arms), np.repeat(np.arange(n_classes, dtype=np.int64), per_class)
+
+
+def line(
+    n_samples: int = 100,
+    step: float = 0.01,
+    weight: float = 0.7,
+    bias: float = 0.3,
+    noise: float = 0.0,
+    random_state: int = DEFAULT_RANDOM_STATE,
+) -> tuple[Floats, Floats]:
+    """A straight line: x = 0, step, 2·step, …; y = weight · x + bias + noise · N(0, 1)."""
+    if n_samples < 1:
+        raise ValueError(f"n_samples={n_samples} is not positive")
+    values: Floats = np.arange(n_samples, dtype=np.float64) * step
+    random = np.random.RandomState(random_state)
+    return values[:, None], weight * values + bias + noise * random.randn(n_samples)
+
+
+OWN_GENERATORS: dict[str, Callable[..., tuple[Floats, Any]]] = {"line": line, "spirals": spirals}
+
+
+def _function(spec: DatasetSpec) -> Callable[..., Any]:
+    if spec.make in OWN_GENERATORS:
+        return OWN_GENERATORS[spec.make]
+    kind, name = ("make", spec.make) if spec.make is not None else ("load", spec.load)
+    known = {
+        "make": (*CLASSIFICATION_GENERATORS, *REGRESSION_GENERATORS, *OWN_GENERATORS),
+        "load": (*CLASSIFICATION_TABLES, *REGRESSION_TABLES),
+    }[kind]
+    if name not in known:
+        problem = f"{name!r} is no {'generator' if kind == 'make' else 'table'} that Photofinish knows"
+        raise BadInput(problem, field=kind, remedy=suggestion(str(name), known))
+    from sklearn import datasets  # here: it takes a second, which `--help` shouldn't
+
+    function: Callable[..., Any] = getattr(datasets, f"{kind}_{name}")
+    return function
+
+
+def _check_arguments(source: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    accepted = [name for name in inspect.signature(function).parameters if name not in SHAPE_OF_THE_ANSWER]
+    for key in arguments:
+        if key not in accepted:
+            raise BadInput(f"{source} has no such argument", field=key, remedy=suggestion(key, accepted))
+    required = [
+        name for name, p in inspect.signature(function).parameters.items() if p.default is inspect.Parameter.empty
+    ]
+    for key in required:
+        if key not in arguments:
+            raise BadInput(f"{source} needs it", field=key, remedy="add it")
+
+
+def suggestion(given: str, known: tuple[str, ...] | list[str]) -> str:
+    """Remedy for a name that isn't known: the nearest one, and what there is."""
+    near = difflib.get_close_matches(given, known, n=1)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return f"{meant}choose from {', '.join(sorted(known))}" if known else "remove it"
+
+
+def _check_class_count(arguments: Mapping[str, Any]) -> None:
+    rows = arguments.get("n_samples", 100)
+    for key in ("centers", "n_classes"):
+        classes = arguments.get(key)
+        if isinstance(rows, int) and isinstance(classes, int) and classes > rows:
+            raise BadInput(
+                f"{classes} classes for {rows} rows",
+                field=key,
+                remedy="raise n_samples, or ask for fewer classes",
+            )
+
+
+def _dataset(
+    name: str,
+    source: str,
+    features: Any,
+    target: Any,
+    is_regression: bool,
+    feature_names: list[str] | None,
+    class_names: list[str] | None,
+) -> Dataset:
+    table = np.ascontiguousarray(features, dtype=np.float64)
+    columns = feature_names or [f"x{column + 1}" for column in range(table.shape[1])]
+    task: Task = "regression"
+    if is_regression:
+        labels: Floats | Integers = np.asarray(target, dtype=np.float64)
+        classes: list[str] = []
+    else:
+        values, labels = np.unique(target, return_inverse=True)
+        labels = labels.astype(np.int64)
+        classes = class_names or [f"{value:g}" for value in values]
+        if len(classes) < 2:
+            raise BadInput("the target has a single class", remedy="a classification needs at least two")
+        task = "binary" if len(classes) == 2 else "multiclass"
+    digest = _digest(table, labels, columns, classes)
+    return Dataset(name, table, labels, task, tuple(columns), tuple(classes), source, digest)
+
+
+def _digest(features: Floats, target: Floats | Integers, columns: list[str], classes: list[str]) -> str:
+    """SHA-256 over every value and name, whatever the dataset is called in its experiment."""
+    digest = hashlib.sha256()
+    for array in (features, target):
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(repr((columns, classes)).encode())
+    return digest.hexdigest()

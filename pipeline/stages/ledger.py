@@ -1,0 +1,91 @@
+"""The tables that evaluate hands to report: a row a model run, a row a prediction, a row an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.artifacts import EvaluatedModel, TrainedModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RunKey = tuple[str, str, int]  # dataset, model, seed
+
+
+def run_key(trained: TrainedModel) -> RunKey:
+    """What tells one model run of a comparison from another."""
+    return trained.dataset, trained.model, trained.seed
+
+
+def runs_frame(models: Sequence[EvaluatedModel], run_ids: Mapping[RunKey, str]) -> pd.DataFrame:
+    """`metrics.csv`: a row a model run, with its final numbers; those of a run that diverged are missing."""
+    import pandas as pd
+
+    return pd.DataFrame([_run_row(model, run_ids[run_key(model.trained)]) for model in models])
+
+
+def ledger_frame(models: Sequence[EvaluatedModel], run_ids: Mapping[RunKey, str]) -> pd.DataFrame:
+    """`predictions.parquet`: a row per model run and validation or test row.
+
+    Datasets with fewer classes than others have no value in the further `p_` columns.
+    """
+    import pandas as pd
+
+    frames = [_keyed(model.trained, run_ids, model.predictions) for model in models if model.predictions is not None]
+    if not frames:
+        return pd.DataFrame(columns=["dataset", "model", "seed", "run_id", "split", "row_id", "label"])
+    return pd.concat(frames, ignore_index=True)
+
+
+def history_frame(models: Sequence[TrainedModel], run_ids: Mapping[RunKey, str]) -> pd.DataFrame:
+    """`history.parquet`: a row per model run and epoch, the whole curves."""
+    import pandas as pd
+
+    frames = [_keyed(model, run_ids, _epochs(model)) for model in models]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _run_row(model: EvaluatedModel, run_id: str) -> dict[str, object]:
+    trained = model.trained
+    return {
+        "dataset": trained.dataset,
+        "model": trained.model,
+        "seed": trained.seed,
+        "run_id": run_id,
+        "status": "FAILED" if trained.failure else "FINISHED",
+        **{key.replace("best/", "best_"): value for key, value in model.metrics.items()},
+        "parameters": trained.network.parameter_count,
+        "train_seconds": trained.seconds,
+        "failure": trained.failure or "",
+    }
+
+
+def _keyed(trained: TrainedModel, run_ids: Mapping[RunKey, str], frame: pd.DataFrame) -> pd.DataFrame:
+    keys: dict[str, str | int] = {
+        "dataset": trained.dataset,
+        "model": trained.model,
+        "seed": trained.seed,
+        "run_id": run_ids[run_key(trained)],
+    }
+    keyed = frame.copy()
+    for position, (name, value) in enumerate(keys.items()):
+        keyed.insert(position, name, value)
+    return keyed
+
+
+def _epochs(trained: TrainedModel) -> pd.DataFrame:
+    import pandas as pd
+
+    history = trained.history
+    return pd.DataFrame(
+        {
+            "epoch": np.arange(len(history.train_loss)),
+            "train_loss": history.train_loss,
+            "train_accuracy": history.train_accuracy,
+            "validation_loss": history.validation_loss,
+            "validation_accuracy": history.validation_accuracy,
+        }
+    )

@@ -1,0 +1,378 @@
+"""Report: tables, pictures and a page, from the ledger, the history and the networks; nothing is trained here."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.artifacts import Network, Split
+from pipeline.figures import boundaries, classes, confusion, curves, regression, roc, thresholds
+from pipeline.figures.boundaries import Boundary
+from pipeline.training.networks import predict_logits, probabilities
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DatasetModel = tuple[str, str]
+
+DOTS_PER_INCH = 110
+METRIC_WORDS = {
+    "f1": "F1",
+    "roc_auc": "ROC AUC",
+    "log_loss": "log loss",
+    "mae": "MAE",
+    "mse": "MSE",
+    "rmse": "RMSE",
+    "r2": "R²",
+}
+# Blue and orange tints meet in broad, smooth areas; PNG packs them better with the slower filter search.
+PNG_OPTIONS = {"optimize": True}
+
+
+@dataclass(frozen=True, eq=False)
+class Representative:
+    """The model run that stands for a dataset × model in pictures of a single network: the median one."""
+
+    seed: int
+    run_id: str
+    network: Network
+
+
+@dataclass(frozen=True, eq=False)
+class ReportInput:
+    """Everything a report shows; gathered after a run, or read back from the tracking store."""
+
+    run_id: str
+    name: str
+    question: str
+    models: tuple[str, ...]
+    metrics: Mapping[str, str]  # dataset → the metric shown first
+    splits: Mapping[str, Split]
+    runs: pd.DataFrame  # metrics.csv
+    ledger: pd.DataFrame  # predictions.parquet
+    history: pd.DataFrame  # history.parquet
+    representatives: Mapping[DatasetModel, Representative]
+    provenance: Mapping[str, Any]
+
+    def of(self, dataset: str, table: pd.DataFrame) -> pd.DataFrame:
+        """Return one dataset's rows of a table."""
+        return table[table["dataset"] == dataset]
+
+    def seeds(self, dataset: str) -> dict[str, int]:
+        """Return each model's representative seed on one dataset."""
+        return {model: chosen.seed for (of, model), chosen in self.representatives.items() if of == dataset}
+
+    @property
+    def drawable(self) -> list[str]:
+        """Datasets on which at least one network was trained to its end."""
+        return [name for name in self.splits if self.seeds(name)]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure to draw, with the words around it."""
+
+    file: str
+    title: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+def median_runs(runs: pd.DataFrame, metrics: Mapping[str, str]) -> dict[DatasetModel, tuple[int, str]]:
+    """Seed and run id of the median run of each dataset × model, by the metric shown first.
+
+    Of an even number the lower of the two in the middle is taken; equal values are ordered by seed.
+    """
+    chosen = {}
+    for (dataset, model), group in runs[runs["status"] == "FINISHED"].groupby(["dataset", "model"], sort=False):
+        ordered = group.sort_values([metrics[str(dataset)], "seed"])
+        median = ordered.iloc[(len(ordered) - 1) // 2]
+        chosen[str(dataset), str(model)] = (int(median["seed"]), str(median["run_id"]))
+    return chosen
+
+
+def report(source: ReportInput, folder: Path, advance: Callable[[float], None] = lambda _: None) -> Path:
+    """Write a report's folder: tables, pictures, and a page that holds them all.
+
+    Parameters
+    ----------
+    source:
+        What to report.
+    folder:
+        Made when it isn't there; pictures of an earlier report in it are removed.
+    advance:
+        Told of each picture that is done.
+
+    Returns
+    -------
+    Path
+        The folder, with `index.html`, `metrics.csv`, `predictions.parquet`, `history.parquet` and `figures/*.png`.
+    """
+    figures = folder / "figures"
+    shutil.rmtree(figures, ignore_errors=True)
+    figures.mkdir(parents=True)
+    source.runs.to_csv(folder / "metrics.csv", index=False)
+    source.ledger.to_parquet(folder / "predictions.parquet", index=False)
+    source.history.to_parquet(folder / "history.parquet", index=False)
+    for picture in all_pictures(source):
+        picture.draw().savefig(figures / picture.file, dpi=DOTS_PER_INCH, pil_kwargs=PNG_OPTIONS)
+        advance(1)
+    (folder / "index.html").write_text(render(source, figures), encoding="utf-8")
+    return folder
+
+
+def all_pictures(source: ReportInput) -> list[Picture]:
+    """Every picture of a report: the headline first, then dataset by dataset."""
+    return [*headline(source), *(picture for name in source.drawable for picture in dataset_pictures(source, name))]
+
+
+def headline(source: ReportInput) -> list[Picture]:
+    """Return the matrix of boundaries, datasets down and models across; none when no dataset lies in the plane."""
+    planes = [name for name in source.drawable if _is_plane(source.splits[name])]
+    if not planes:
+        return []
+
+    def draw() -> Figure:
+        panels = {
+            name: ({model: _boundary(source, name, model) for model in source.models}, _points(source, name))
+            for name in planes
+        }
+        return boundaries.draw_headline(panels, part=source.splits[planes[0]].final)
+
+    caption = "Each panel is the network of the median seed, evaluated on a grid in the data's own units."
+    return [Picture("headline.png", "Boundaries", caption, draw)]
+
+
+def dataset_pictures(source: ReportInput, name: str) -> list[Picture]:
+    """Every picture of one dataset."""
+    make = _regression_pictures if source.splits[name].dataset.task == "regression" else _class_pictures
+    return [*make(source, name), _curves(source, name)]
+
+
+def _class_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
+    split, models, seeds = source.splits[name], source.models, source.seeds(name)
+    part, class_names = split.final, split.dataset.class_names
+    ledger = source.of(name, source.ledger)
+    if _is_plane(split):
+        yield Picture(
+            f"{name}_boundaries.png",
+            "Decision boundaries",
+            f"The median seed's network on a grid, in original units; the line is where the predicted class changes. "
+            f"Small dots are train rows, outlined ones {part} rows.",
+            partial(_draw_boundaries, source, name),
+        )
+    yield Picture(
+        f"{name}_confusion.png",
+        "Confusion matrices",
+        f"The median seed's predictions on {part} rows: counts, and shares of each true class.",
+        lambda: confusion.draw_confusion(
+            confusion.confusion_frame(ledger, class_names, part), models, class_names, seeds=seeds, part=part
+        ),
+    )
+    yield Picture(
+        f"{name}_classes.png",
+        "Precision, recall and F1 by class",
+        f"Mean over seeds on {part} rows; whiskers reach from the lowest seed to the highest.",
+        lambda: classes.draw_classes(classes.class_frame(ledger, class_names, part), models, part=part),
+    )
+    of_class = f"for class {class_names[1]}" if split.dataset.task == "binary" else "of each class against the rest"
+    yield Picture(
+        f"{name}_roc.png",
+        "ROC",
+        f"ROC {of_class} on {part} rows; dots mark thresholds along the median seed's curve.",
+        lambda: roc.draw_roc(roc.roc_frame(ledger, class_names, part), models, class_names, seeds=seeds, part=part),
+    )
+    yield Picture(
+        f"{name}_thresholds.png",
+        "Scores against the threshold",
+        f"What a threshold on the probability {of_class} buys on {part} rows.",
+        lambda: thresholds.draw_thresholds(
+            thresholds.threshold_frame(ledger, class_names, part), models, class_names, seeds=seeds, part=part
+        ),
+    )
+
+
+def _regression_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
+    split = source.splits[name]
+    yield Picture(
+        f"{name}_fit.png",
+        "Predictions",
+        f"The median seed's predictions; its errors are those of the {split.final} rows.",
+        lambda: regression.draw_fit(
+            regression.fit_frame(split),
+            source.of(name, source.ledger),
+            source.models,
+            seeds=source.seeds(name),
+            part=split.final,
+            feature_name=split.dataset.feature_names[0],
+        ),
+    )
+
+
+def _curves(source: ReportInput, name: str) -> Picture:
+    monitored = source.splits[name].monitored
+    return Picture(
+        f"{name}_curves.png",
+        "Learning curves",
+        f"Median and middle 80 % over seeds. Train values are taken on the way, before each update;"
+        f" {monitored} values after it.",
+        lambda: curves.draw_curves(source.of(name, source.history), source.models, monitored),
+    )
+
+
+def _draw_boundaries(source: ReportInput, name: str) -> Figure:
+    dataset = source.splits[name].dataset
+    return boundaries.draw_boundaries(
+        name,
+        {model: _boundary(source, name, model) for model in source.models},
+        _points(source, name),
+        feature_names=dataset.feature_names,
+        class_names=dataset.class_names,
+        part=source.splits[name].final,
+    )
+
+
+def _is_plane(split: Split) -> bool:
+    return split.dataset.task != "regression" and split.dataset.n_features == 2
+
+
+def _points(source: ReportInput, name: str) -> pd.DataFrame:
+    return boundaries.points_frame(source.splits[name])
+
+
+def _boundary(source: ReportInput, name: str, model: str) -> Boundary | None:
+    """Evaluate the representative network itself on a grid in original units; None when all seeds diverged."""
+    chosen = source.representatives.get((name, model))
+    if chosen is None:
+        return None
+    split = source.splits[name]
+    x, y = boundaries.grid(split.dataset.features)
+    plane = np.stack(np.meshgrid(x, y), axis=-1)
+    logits = predict_logits(chosen.network, split.scale_features(plane.reshape(-1, 2)))
+    table = probabilities(logits, split.dataset.task)
+    accuracy = float(source.runs.loc[source.runs["run_id"] == chosen.run_id, "accuracy"].iloc[0])
+    return Boundary(x, y, table.reshape(len(y), len(x), -1), chosen.seed, accuracy)
+
+
+def render(source: ReportInput, figures: Path) -> str:
+    """Return the page: one file that needs nothing beside it; what comes from data is escaped."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["inline"] = lambda file: _inline(figures / file)
+    return environment.get_template("report.html").render(
+        source=source,
+        words=METRIC_WORDS,
+        scores=score_table(source),
+        headline=headline(source),
+        sections=[_section(source, name) for name in source.splits],
+        notes=notes(source.splits, source.runs),
+    )
+
+
+def score_table(source: ReportInput) -> list[dict[str, Any]]:
+    """Mean and standard deviation over seeds, model by model: a row a model, `cells` in the order of the datasets."""
+    return [
+        {
+            "model": model,
+            "cells": [cell(runs_of(source.runs, name, model), source.metrics[name]) for name in source.splits],
+        }
+        for model in source.models
+    ]
+
+
+def runs_of(runs: pd.DataFrame, dataset: str, model: str) -> pd.DataFrame:
+    """Rows of one dataset × model."""
+    return runs[(runs["dataset"] == dataset) & (runs["model"] == model)]
+
+
+def cell(runs: pd.DataFrame, metric: str) -> str:
+    """Mean ± standard deviation of one metric over a dataset × model's runs, and how many of them diverged."""
+    finished = runs[runs["status"] == "FINISHED"]
+    if finished.empty:
+        return "all diverged"
+    values = finished[metric]
+    spread = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
+    diverged = len(runs) - len(finished)
+    return f"{values.mean():.3f}{spread}" + (f" ({diverged} of {len(runs)} diverged)" if diverged else "")
+
+
+def notes(splits: Mapping[str, Split], runs: pd.DataFrame | None = None) -> list[str]:
+    """Say, in so many words, what one might otherwise misread."""
+    lines = []
+    for name, split in splits.items():
+        if split.final == "validation":
+            lines.append(
+                f"{name}: there are no test rows (test_size: 0), so the final numbers come from the validation rows,"
+                " and what is called test/… in MLflow is measured on them too."
+            )
+        if split.monitored == "test":
+            lines.append(
+                f"{name}: there are no validation rows (validation_size: 0), so the rows watched during training are"
+                " the test rows, and what is called validation/… in MLflow is measured on them."
+            )
+    if runs is not None:
+        lines.extend(
+            f"{run.dataset}: {run.model} with seed {run.seed} diverged and is left out: {run.failure}."
+            for run in runs[runs["status"] == "FAILED"].itertuples()
+        )
+    return lines
+
+
+def _section(source: ReportInput, name: str) -> dict[str, Any]:
+    split = source.splits[name]
+    return {
+        "name": name,
+        "split": split,
+        "sizes": {part: len(split.rows(part)) for part in ("train", "validation", "test")},
+        "pictures": dataset_pictures(source, name) if source.seeds(name) else [],
+        "metrics": _metric_table(source, name),
+        "classes": _class_table(source, name),
+        "plane": _is_plane(split),
+    }
+
+
+def _metric_table(source: ReportInput, name: str) -> dict[str, Any]:
+    """Every final metric, mean ± standard deviation over seeds."""
+    regression_target = source.splits[name].dataset.task == "regression"
+    columns = (
+        ("mae", "rmse", "r2") if regression_target else ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")
+    )
+    rows = [(model, [cell(runs_of(source.runs, name, model), column) for column in columns]) for model in source.models]
+    return {"columns": [METRIC_WORDS.get(column, column) for column in columns], "rows": rows}
+
+
+def _class_table(source: ReportInput, name: str) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and support by class, mean ± standard deviation over seeds."""
+    dataset = source.splits[name].dataset
+    if dataset.task == "regression" or not source.seeds(name):
+        return []
+    frame = classes.class_frame(source.of(name, source.ledger), dataset.class_names, source.splits[name].final)
+    grouped = frame.groupby(["model", "class"], sort=False)
+    rows: list[dict[str, Any]] = []
+    for (model, class_name), group in grouped:
+        scores = {score: _mean_and_spread(group[score]) for score in ("precision", "recall", "f1")}
+        rows.append({"model": model, "class": class_name, **scores, "support": int(group["support"].iloc[0])})
+    return rows
+
+
+def _mean_and_spread(values: pd.Series[float]) -> str:
+    return f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
+
+
+def _inline(file: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"

@@ -1,0 +1,133 @@
+"""Split: rows into training, validation and test parts, with scaling fitted on the training rows alone."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, NonNegativeInt, model_validator
+
+from pipeline.artifacts import Dataset, Floats, Integers, Split
+from pipeline.errors import BadInput
+from pipeline.spec import Spec
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+ScalerName = Literal["standard", "minmax", "robust", "none"]
+
+
+class SplitSpec(Spec):
+    """How rows are parted; names and meanings are those of scikit-learn's `train_test_split`.
+
+    `test_size` and `validation_size` are shares of the whole table, or numbers of rows. One of them may be 0: without
+    validation rows the test rows are watched during training; without test rows the final numbers come from the
+    validation rows. Both are said wherever it matters.
+    """
+
+    test_size: NonNegativeInt | Share = 0.2
+    validation_size: NonNegativeInt | Share = 0.2
+    random_state: NonNegativeInt = 42
+    stratify: bool = True
+    shuffle: bool = True
+    scaler: ScalerName = "standard"
+
+    @model_validator(mode="after")
+    def _check(self) -> SplitSpec:
+        if not self.test_size and not self.validation_size:
+            raise BadInput(
+                "test_size and validation_size are both 0, so nothing could be measured",
+                remedy="give one of them a share, such as 0.2",
+            )
+        if isinstance(self.test_size, float) and isinstance(self.validation_size, float):
+            total = self.test_size + self.validation_size
+            if total >= 1:
+                raise BadInput(
+                    f"test_size and validation_size together take {total:g} of the rows",
+                    remedy="leave rows to train on: their sum must stay below 1",
+                )
+        return self
+
+
+def split(dataset: Dataset, spec: SplitSpec) -> Split:
+    """Part the rows of a dataset, and fit the scaling.
+
+    With the same `random_state`, the test rows are those of scikit-learn's ``train_test_split(rows, test_size=…)``, and
+    the validation rows those of a second such split of the rest.
+
+    Raises
+    ------
+    BadInput
+        When a part would be empty or lack a class.
+    """
+    everything = np.arange(len(dataset.target), dtype=np.int64)
+    n_test, n_validation = (_row_count(size, len(everything)) for size in (spec.test_size, spec.validation_size))
+    if n_test + n_validation >= len(everything):
+        raise BadInput(
+            f"{n_test} test and {n_validation} validation rows leave none of {len(everything)} to train on",
+            remedy="lower test_size or validation_size, or use more rows",
+        )
+    rest, test = _part(dataset, everything, n_test, spec, "test_size")
+    train, validation = _part(dataset, rest, n_validation, spec, "validation_size")
+    _check_classes(dataset, {"train": train, "validation": validation, "test": test})
+    center, scale = _fit_scaler(spec.scaler, dataset.features[train])
+    target_center, target_scale = 0.0, 1.0
+    if dataset.task == "regression" and spec.scaler != "none":
+        target_center = float(dataset.target[train].mean())
+        target_scale = float(dataset.target[train].std()) or 1.0
+    return Split(dataset, train, validation, test, center, scale, target_center, target_scale)
+
+
+def _row_count(size: float, n_rows: int) -> int:
+    return math.ceil(size * n_rows) if isinstance(size, float) else size
+
+
+def _part(dataset: Dataset, rows: Integers, size: int, spec: SplitSpec, field: str) -> tuple[Integers, Integers]:
+    """Return (what stays, what is taken)."""
+    if not size:
+        return rows, rows[:0]
+    from sklearn.model_selection import train_test_split
+
+    stratified = spec.stratify and dataset.task != "regression"
+    if stratified and not spec.shuffle:
+        raise BadInput(
+            "rows kept in order can't be stratified", field="stratify", remedy="set stratify: false, or shuffle: true"
+        )
+    try:
+        stays, taken = train_test_split(
+            rows,
+            test_size=size,
+            random_state=spec.random_state if spec.shuffle else None,
+            shuffle=spec.shuffle,
+            stratify=dataset.target[rows] if stratified else None,
+        )
+    except ValueError as error:
+        remedy = "use more rows, another size, or stratify: false"
+        raise BadInput(str(error).splitlines()[0], field=field, remedy=remedy) from error
+    return stays, taken
+
+
+def _check_classes(dataset: Dataset, parts: dict[str, Integers]) -> None:
+    for part, rows in parts.items():
+        missing = sorted(set(range(len(dataset.class_names))) - set(dataset.target[rows].astype(int).tolist()))
+        if missing and len(rows):
+            names = ", ".join(dataset.class_names[label] for label in missing)
+            raise BadInput(
+                f"the {part} rows have none of class {names}",
+                remedy="set stratify: true, enlarge that part, or use another random_state",
+            )
+
+
+def _fit_scaler(name: ScalerName, features: Floats) -> tuple[Floats, Floats]:
+    """Center and scale of each feature, so that the scaled value is (value - center) / scale."""
+    if name == "none":
+        return np.zeros(features.shape[1]), np.ones(features.shape[1])
+    from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+
+    if name == "minmax":
+        fitted = MinMaxScaler().fit(features)
+        return fitted.data_min_, 1 / fitted.scale_
+    if name == "robust":
+        fitted = RobustScaler().fit(features)
+        return fitted.center_, fitted.scale_
+    fitted = StandardScaler().fit(features)
+    return fitted.mean_, fitted.scale_

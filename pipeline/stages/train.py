@@ -1,0 +1,181 @@
+"""Train: every dataset × model × seed, the seeds of one dataset × model as one population."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.artifacts import Part, Split, TrainedModel
+from pipeline.stages.tune import Candidate
+
+if TYPE_CHECKING:
+    from pipeline.training.population import Member, Outcome, Population, Rows, Shape
+
+STAGE_VERSION = 1  # part of every fingerprint: raise it when the same input would train to other values
+
+
+@dataclass(frozen=True, eq=False)
+class TrainTask:
+    """One population to train; small enough to hand to another process."""
+
+    split: Split
+    candidate: Candidate
+    seeds: tuple[int, ...]
+    device: str  # "cpu" or "cuda"
+    memory: int | None = None  # bytes for the buffers of a stack of networks; None: a share of what is free
+
+
+def train(task: TrainTask, announce: Callable[[Population], None] | None = None) -> list[TrainedModel]:
+    """Train one population; one model run a seed, those that diverged among them.
+
+    Only training and monitored rows are read.
+    """
+    from pipeline.training.population import train_population
+
+    started_at, started = time.time(), time.perf_counter()
+    outcomes = train_population(
+        population_shape(task),
+        population_members(task),
+        population_rows(task.split, "train"),
+        population_rows(task.split, task.split.monitored),
+        memory=task.memory,
+        announce=announce,
+    )
+    share = (time.perf_counter() - started) / len(task.seeds)
+    return [
+        _trained(task, seed, outcome, started_at, share) for seed, outcome in zip(task.seeds, outcomes, strict=True)
+    ]
+
+
+def population_shape(task: TrainTask) -> Shape:
+    """What the networks of a task share."""
+    from pipeline.training.population import Shape
+
+    training = task.candidate.spec.training
+    return Shape(
+        activation=task.candidate.spec.activation,
+        loss=task.candidate.loss,
+        optimizer=training.optimizer,
+        n_outputs=task.split.dataset.n_outputs,
+        device=task.device,
+    )
+
+
+def population_members(task: TrainTask) -> list[Member]:
+    """Return the networks of a task, one a seed."""
+    from pipeline.training.population import Member
+
+    spec = task.candidate.spec
+    return [
+        Member(
+            seed=seed,
+            hidden_units=spec.hidden_units,
+            lr=spec.training.lr,
+            epochs=spec.training.epochs,
+            momentum=spec.training.momentum,
+            weight_decay=spec.training.weight_decay,
+            batch_size=spec.training.batch_size,
+        )
+        for seed in task.seeds
+    ]
+
+
+def population_rows(split: Split, part: Part) -> Rows:
+    """Scaled rows of one part."""
+    from pipeline.training.population import Rows
+
+    rows = split.rows(part)
+    return Rows(split.scaled_features(rows), split.scaled_target(rows))
+
+
+def fingerprint(split: Split, candidate: Candidate, seed: int) -> str:
+    """SHA-256 over everything that determines a model run's values."""
+    rows = hashlib.sha256()
+    for array in (split.train, split.validation, split.test, split.center, split.scale):
+        rows.update(np.ascontiguousarray(array).tobytes() + b"|")
+    identity = {
+        "stage_version": STAGE_VERSION,
+        "data": split.dataset.digest,
+        "split": rows.hexdigest(),
+        "target": [split.target_center, split.target_scale],
+        "model": candidate.spec.model_dump(mode="json"),
+        "loss": candidate.loss,
+        "seed": seed,
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def check_memory(task: TrainTask) -> None:
+    """Make sure that the networks of a task can be trained in the memory that they may take.
+
+    Raises
+    ------
+    BadInput
+        When a single network needs more.
+    """
+    from pipeline.training.population import stacks
+
+    n_monitored = len(task.split.rows(task.split.monitored))
+    stacks(population_shape(task), population_members(task), len(task.split.train), n_monitored, task.memory)
+
+
+def choose_device(asked: str) -> str:
+    """Resolve `auto` to CUDA where there is a device, else to the processor.
+
+    Raises
+    ------
+    BadInput
+        When CUDA is asked for and there is none.
+    """
+    import torch
+
+    from pipeline.errors import BadInput
+
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise BadInput("no CUDA device is available", field="--device", remedy="use --device cpu or auto")
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return asked
+
+
+def run_params(candidate: Candidate, seed: int) -> dict[str, Any]:
+    """Parameters of a model run, under the contract's names."""
+    training = candidate.spec.training
+    hidden_units: Sequence[int] = candidate.spec.hidden_units
+    return {
+        "dataset": candidate.dataset,
+        "model": candidate.model,
+        "seed": seed,
+        "hidden_units": list(hidden_units),
+        "depth": len(hidden_units),
+        "width": max(hidden_units, default=0),
+        "activation": candidate.spec.activation,
+        "optimizer": training.optimizer,
+        "lr": training.lr,
+        "momentum": training.momentum,
+        "weight_decay": training.weight_decay,
+        "epochs": training.epochs,
+        "batch_size": training.batch_size,
+        "loss": candidate.loss,
+    }
+
+
+def _trained(task: TrainTask, seed: int, outcome: Outcome, started_at: float, seconds: float) -> TrainedModel:
+    return TrainedModel(
+        dataset=task.candidate.dataset,
+        model=task.candidate.model,
+        seed=seed,
+        params=run_params(task.candidate, seed),
+        network=outcome.network,
+        history=outcome.history,
+        fingerprint=fingerprint(task.split, task.candidate, seed),
+        started_at=started_at,
+        seconds=seconds,
+        failure=outcome.failure,
+    )

@@ -1,0 +1,79 @@
+"""How splits and model runs lie in the artifact store: Parquet for tables, JSON for the rest, no pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.artifacts import Dataset, Floats, Integers, Split
+
+PARTS = ("train", "validation", "test")
+
+
+def save_split(split: Split, folder: Path) -> None:
+    """Write a dataset with its parts, `<name>.parquet`, and what describes it, `<name>.json`."""
+    dataset = split.dataset
+    table = pd.DataFrame(dataset.features, columns=list(_column_names(dataset)))
+    table["target"] = dataset.target
+    # Rows keep their order within a part (an unshuffled or shuffled split alike), so ranks are stored, not flags.
+    for part in PARTS:
+        ranks = np.full(len(table), -1, dtype=np.int64)
+        ranks[split.rows(part)] = np.arange(len(split.rows(part)))  # type: ignore[arg-type]
+        table[f"{part}_rank"] = ranks
+    table.to_parquet(folder / f"{dataset.name}.parquet", index=False)
+    description = {
+        "task": dataset.task,
+        "source": dataset.source,
+        "digest": dataset.digest,
+        "feature_names": list(dataset.feature_names),
+        "class_names": list(dataset.class_names),
+        "center": split.center.tolist(),
+        "scale": split.scale.tolist(),
+        "target_center": split.target_center,
+        "target_scale": split.target_scale,
+    }
+    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    (folder / f"{dataset.name}.json").write_text(text, encoding="utf-8")
+
+
+def load_split(name: str, folder: Path) -> Split:
+    """Read a split back, equal to the one that was saved."""
+    table = pd.read_parquet(folder / f"{name}.parquet")
+    description = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    n_features = len(description["feature_names"])
+    features: Floats = np.ascontiguousarray(table.iloc[:, :n_features].to_numpy(dtype=np.float64))
+    dataset = Dataset(
+        name=name,
+        features=features,
+        target=table["target"].to_numpy(),
+        task=description["task"],
+        feature_names=tuple(description["feature_names"]),
+        class_names=tuple(description["class_names"]),
+        source=description["source"],
+        digest=description["digest"],
+    )
+    train, validation, test = (_rows(table[f"{part}_rank"].to_numpy()) for part in PARTS)
+    return Split(
+        dataset,
+        train,
+        validation,
+        test,
+        center=np.array(description["center"]),
+        scale=np.array(description["scale"]),
+        target_center=description["target_center"],
+        target_scale=description["target_scale"],
+    )
+
+
+def _rows(ranks: Integers) -> Integers:
+    members = np.flatnonzero(ranks >= 0)
+    rows: Integers = members[np.argsort(ranks[members], kind="stable")]
+    return rows
+
+
+def _column_names(dataset: Dataset) -> tuple[str, ...]:
+    """Column positions: names of features may collide with ours, and are kept in the JSON."""
+    return tuple(f"feature_{column}" for column in range(dataset.n_features))

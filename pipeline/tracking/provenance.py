@@ -1,0 +1,72 @@
+"""Where a comparison came from: commit, uncommitted changes, versions, command."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("photofinish", "torch", "scikit-learn", "numpy", "pandas", "mlflow", "optuna", "matplotlib", "seaborn")
+
+# A diff is logged for others to read, so files that usually hold secrets stay out of it.
+SECRETS = ("*.env", "*.env.*", "*.pem", "*.key", "*secret*", "*credential*", "*password*", "*token*", ".netrc")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What one needs to make the same comparison again."""
+
+    command: str
+    commit: str  # empty outside a git repository
+    diff: str  # uncommitted changes to tracked files, those that look like secrets left out
+    left_out: tuple[str, ...]  # changed files whose changes are not in `diff`
+    versions: dict[str, str]
+
+    def summary(self) -> dict[str, Any]:
+        """Return everything but the diff itself, for `provenance.json` and the report."""
+        return {
+            "command": self.command,
+            "commit": self.commit,
+            "dirty": bool(self.diff or self.left_out),
+            "left_out_of_diff": list(self.left_out),
+            "versions": self.versions,
+        }
+
+
+def gather(folder: Path) -> Provenance:
+    """Look around in a folder and this process."""
+    changed = set(_git(folder, "diff", "--name-only", "HEAD").splitlines())
+    pathspecs = [".", *(f":(exclude,icase,glob)**/{pattern}" for pattern in SECRETS)]
+    shown = set(_git(folder, "diff", "--name-only", "HEAD", "--", *pathspecs).splitlines())
+    return Provenance(
+        command=" ".join(["python -m pipeline", *sys.argv[1:]]),
+        commit=_git(folder, "rev-parse", "HEAD").strip(),
+        diff=_git(folder, "diff", "HEAD", "--", *pathspecs),
+        left_out=tuple(sorted(changed - shown)),
+        versions=_versions(),
+    )
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """Output of a git command; empty where there is no git, no repository or no commit."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, errors="replace", timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    for library in LIBRARIES:
+        try:
+            versions[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:  # run from a checkout that isn't installed
+            versions[library] = "not installed"
+    return versions

@@ -1,0 +1,117 @@
+"""Reading a comparison back from the tracking store, whole enough to make its report again."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from mlflow.entities import Run, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from pipeline.artifacts import Network
+from pipeline.errors import StoreError
+from pipeline.experiment import check, read_yaml
+from pipeline.stages.report import ReportInput, Representative, median_runs
+from pipeline.tracking import records
+from pipeline.tracking.files import load_split
+from pipeline.tracking.store import connect, one_line
+from pipeline.training.storage import load_network
+
+
+def latest_comparison(experiment: str) -> str:
+    """Run id of the newest finished comparison of an experiment, by the file's `name`.
+
+    Raises
+    ------
+    StoreError
+        When the store holds none.
+    """
+    client = connect()
+    experiment_ids = [found.experiment_id for found in client.search_experiments()]
+    name = experiment.replace("'", "")  # the filter language knows no escapes; names hold no quotes anyway
+    runs = client.search_runs(
+        experiment_ids,
+        f"tags.`{records.EXPERIMENT}` = '{name}' and tags.`{records.ROLE}` = 'comparison'"
+        " and attributes.status = 'FINISHED'",
+        run_view_type=ViewType.ACTIVE_ONLY,
+        order_by=["attributes.start_time DESC"],
+        max_results=20,
+    )
+    for run in runs:
+        if any(file.path == "predictions.parquet" for file in client.list_artifacts(run.info.run_id)):
+            run_id: str = run.info.run_id
+            return run_id
+    raise StoreError(
+        f"{mlflow.get_tracking_uri()} holds no finished comparison of {experiment!r};"
+        f" make one by: python -m pipeline run {experiment}"
+    )
+
+
+def read_comparison(run_id: str) -> ReportInput:
+    """Read everything the report needs.
+
+    Raises
+    ------
+    StoreError
+        When there is no such run, it is no comparison, or its artifacts are incomplete.
+    """
+    client = connect()
+    run = _comparison(client, run_id)
+    with _artifacts(run) as folder:
+        try:
+            experiment = check(read_yaml(folder / "experiment.yaml"), f"run {run_id}: experiment.yaml")
+            splits = {name: load_split(name, folder / "data") for name in experiment.datasets}
+            runs = pd.read_csv(folder / "metrics.csv", keep_default_na=True)
+            ledger = pd.read_parquet(folder / "predictions.parquet")
+            history = pd.read_parquet(folder / "history.parquet")
+            provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StoreError(f"run {run_id} is not a finished comparison: {one_line(error)}") from error
+    metrics = experiment.first_metrics({name: split.dataset.task for name, split in splits.items()})
+    return ReportInput(
+        run_id=run_id,
+        name=experiment.name,
+        question=experiment.question,
+        models=tuple(experiment.models),
+        metrics=metrics,
+        splits=splits,
+        runs=runs,
+        ledger=ledger,
+        history=history,
+        representatives={
+            key: Representative(seed, child, _network(client.get_run(child)))
+            for key, (seed, child) in median_runs(runs, metrics).items()
+        },
+        provenance=provenance,
+    )
+
+
+def _comparison(client: MlflowClient, run_id: str) -> Run:
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        raise StoreError(f"no run {run_id!r} in {mlflow.get_tracking_uri()}") from error
+    if run.data.tags.get(records.ROLE) != "comparison":
+        raise StoreError(f"run {run_id} is not a comparison: give the parent run's id")
+    return run
+
+
+@contextmanager
+def _artifacts(run: Run, path: str = "") -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="photofinish-") as folder:
+        uri = f"{run.info.artifact_uri}/{path}".rstrip("/")
+        try:
+            yield Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+        except MlflowException as error:
+            raise StoreError(f"artifacts of run {run.info.run_id}: {one_line(error)}") from error
+
+
+def _network(run: Run) -> Network:
+    with _artifacts(run, "network") as folder:
+        return load_network(folder)

@@ -1,0 +1,50 @@
+"""Reaching the tracking store."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from pipeline.errors import StoreError
+
+
+def tracking_uri() -> str:
+    """Return the address of the store: MLFLOW_TRACKING_URI, else `mlflow.db` in the working directory."""
+    # Absolute, since MLflow keeps a store's connections by their address, wherever the process has gone since.
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+
+
+def connect() -> MlflowClient:
+    """Return a client of the store that MLFLOW_TRACKING_URI names, else of `mlflow.db` in the working directory.
+
+    Raises
+    ------
+    StoreError
+        When the address is none that MLflow knows, or the store doesn't open.
+    """
+    # The first use of a database logs every migration; a newcomer would take it for something gone wrong.
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # An interrupt may come in the middle of a query. Its connection is then thrown away, which is all there is to do,
+    # but the pool reports that at length.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # progress is ours to show
+    uri = tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    except Exception as error:  # drivers and HTTP clients raise errors of their own
+        raise StoreError(f"the tracking store {uri} can't be used: {one_line(error)}") from error
+    return client
+
+
+def one_line(error: BaseException | None) -> str:
+    """Return an error's message without its line breaks, or its kind when it has none."""
+    text = error.message if isinstance(error, MlflowException) else str(error)
+    return " ".join(text.split())[:500] or type(error).__name__

@@ -1,0 +1,260 @@
+"""The one writer: every value that reaches the tracking store passes through here."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import mlflow
+import numpy as np
+from mlflow.entities import Dataset as MlflowDataset
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.types import Schema, TensorSpec
+
+from pipeline.artifacts import EvaluatedModel, Split, TrainedModel
+from pipeline.errors import StoreError
+from pipeline.experiment import Experiment, to_yaml
+from pipeline.tracking import records
+from pipeline.tracking.afterwards import set_status_afterwards
+from pipeline.tracking.files import save_split
+from pipeline.tracking.provenance import Provenance
+from pipeline.tracking.records import Record
+from pipeline.tracking.store import connect, one_line
+from pipeline.training.storage import save_network
+
+METRICS_PER_BATCH = 1000  # MLflow's limits on one log_batch call
+DIGEST_LENGTH = 36  # MLflow's limit on a dataset's digest
+# Opens the UI on its pages for training runs; without it they lie behind those for language models.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+
+
+class ComparisonWriter:
+    """Writes one comparison: a parent run and its children.
+
+    As a context manager it closes the parent: FINISHED, KILLED after an interrupt, FAILED after anything else; children
+    that are still open are closed with it, and what went wrong stands in the tag `photofinish.reason`.
+    """
+
+    def __init__(self, client: MlflowClient, parent: Run, experiment: Experiment) -> None:
+        self._client = client
+        self._experiment = experiment
+        # Asked now, since the variable is gone once MLflow has ended a run in this process.
+        self._is_mlflow_runs = os.environ.get("MLFLOW_RUN_ID") == parent.info.run_id
+        self._open_children: list[str] = []
+        self.run_id: str = parent.info.run_id
+        self.experiment_id: str = parent.info.experiment_id
+
+    def __enter__(self) -> ComparisonWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._client.set_terminated(self.run_id, "FINISHED")
+            return
+        status = "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
+        reason = "interrupted" if status == "KILLED" else one_line(error)
+        for run_id in (*self._open_children, self.run_id):
+            self._client.set_tag(run_id, records.REASON, reason)
+            self._client.set_terminated(run_id, status)
+        if status == "KILLED" and self._is_mlflow_runs:
+            set_status_afterwards(self.run_id, status)
+
+    def describe(self, provenance: Provenance, file: str, splits: Sequence[Split]) -> None:
+        """Log what the comparison is made of, before anything is trained."""
+        self._log(
+            self.run_id,
+            records.comparison_record(self._experiment, file, provenance.command, provenance.commit),
+        )
+        with self._artifacts(self.run_id) as folder:
+            (folder / "experiment.yaml").write_text(to_yaml(self._experiment), encoding="utf-8")
+            summary = json.dumps(provenance.summary(), indent=2) + "\n"
+            (folder / "provenance.json").write_text(summary, encoding="utf-8")
+            if provenance.diff:
+                (folder / "uncommitted.diff").write_text(provenance.diff, encoding="utf-8")
+            (folder / "data").mkdir()
+            for split in splits:
+                save_split(split, folder / "data")
+        inputs = [_dataset_input(split, "comparison") for split in splits]
+        self._client.log_inputs(self.run_id, inputs)
+
+    def write_training(self, trained: TrainedModel, split: Split) -> str:
+        """Log one model run's parameters, curves and weights as a child; returns its run id."""
+        record = records.training_record(trained, split, self._experiment, self.run_id)
+        run = self._client.create_run(
+            self.experiment_id,
+            start_time=_milliseconds(trained.started_at),
+            tags={**record.tags, records.USER: getpass.getuser()},
+            run_name=record.tags[records.RUN_NAME],
+        )
+        run_id: str = run.info.run_id
+        self._open_children.append(run_id)
+        self._log(run_id, Record(params=record.params, metrics=record.metrics))
+        self._client.log_inputs(run_id, [_dataset_input(split, "training")])
+        with self._artifacts(run_id) as folder:
+            (folder / "network").mkdir()
+            save_network(trained.network, folder / "network")
+        return run_id
+
+    def write_evaluation(self, model: EvaluatedModel, run_id: str) -> None:
+        """Log one model run's final numbers and predictions."""
+        self._log(run_id, records.evaluation_record(model))
+        if model.predictions is not None:
+            with self._artifacts(run_id) as folder:
+                model.predictions.to_parquet(folder / "predictions.parquet", index=False)
+
+    def write_servable(self, model: EvaluatedModel, split: Split, run_id: str) -> None:
+        """Log the model run as a model that takes raw features: the best run of a dataset × model."""
+        from pipeline.training.serving import ServableModel
+
+        dataset = split.dataset
+        example = dataset.features[split.train[:2]]
+        outputs = max(len(dataset.class_names), 1)
+        signature = ModelSignature(
+            inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, dataset.n_features))]),
+            outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, outputs))]),
+        )
+        with mlflow.start_run(run_id=run_id):
+            mlflow.pytorch.log_model(
+                ServableModel(model.trained.network, split),
+                name="model",
+                signature=signature,
+                input_example=example,
+                serialization_format="pt2",
+                pip_requirements=_requirements(),
+                metadata={"classes": list(dataset.class_names), "features": list(dataset.feature_names)},
+            )
+        self._client.set_tag(run_id, records.BEST, "true")
+
+    def finish(self, model: EvaluatedModel, run_id: str, *, evaluated: bool) -> None:
+        """Close a child; the mark of completion comes last, when all of it is written."""
+        trained = model.trained
+        ended = _milliseconds(trained.started_at + trained.seconds)
+        self._client.set_terminated(run_id, "FAILED" if trained.failure else "FINISHED", end_time=ended)
+        if evaluated and not trained.failure:
+            self._client.set_tag(run_id, records.STATUS, "complete")
+        self._open_children.remove(run_id)
+
+    def write_tables(self, folder: Path) -> None:
+        """Log the tables of all model runs to the parent."""
+        self._client.log_artifacts(self.run_id, str(folder))
+
+    def write_report(self, folder: Path) -> None:
+        """Log a report's page and pictures to the parent; its tables are there already."""
+        self._client.log_artifact(self.run_id, str(folder / "index.html"), "report")
+        self._client.log_artifacts(self.run_id, str(folder / "figures"), "report/figures")
+
+    def write_stage_seconds(self, seconds: Mapping[str, float]) -> None:
+        """Log each stage's wall time to the parent."""
+        self._log(self.run_id, records.stage_seconds_record(seconds, time.time()))
+
+    def _log(self, run_id: str, record: Record) -> None:
+        params = [Param(key, value) for key, value in record.params.items()]
+        tags = [RunTag(key, value) for key, value in record.tags.items()]
+        metrics = [Metric(m.key, m.value, _milliseconds(m.time), m.step) for m in record.metrics]
+        first, rest = metrics[: METRICS_PER_BATCH - len(params)], metrics[METRICS_PER_BATCH - len(params) :]
+        self._client.log_batch(run_id, first, params, tags)
+        for start in range(0, len(rest), METRICS_PER_BATCH):
+            self._client.log_batch(run_id, rest[start : start + METRICS_PER_BATCH])
+
+    @contextmanager
+    def _artifacts(self, run_id: str) -> Iterator[Path]:
+        """Return a folder whose files become artifacts of a run when the block ends well."""
+        with tempfile.TemporaryDirectory(prefix="photofinish-") as folder:
+            yield Path(folder)
+            self._client.log_artifacts(run_id, folder)
+
+
+def open_comparison(experiment: Experiment) -> ComparisonWriter:
+    """Open the parent run: the one that `mlflow run` made, else a new one.
+
+    It lies in the MLflow experiment that `mlflow run` or MLFLOW_EXPERIMENT_NAME / _ID chose, else in the one called as
+    the file's `name`.
+
+    Raises
+    ------
+    StoreError
+        When the store can't be reached, or the experiment was deleted in it.
+    """
+    client = connect()
+    try:
+        run_id = os.environ.get("MLFLOW_RUN_ID")
+        if run_id:
+            run = client.get_run(run_id)
+            client.update_run(run_id, status="RUNNING", name=run.info.run_name or experiment.name)
+        else:
+            experiment_id = _experiment_id(client, experiment.name)
+            run = client.create_run(experiment_id, tags={records.USER: getpass.getuser()}, run_name=experiment.name)
+        return ComparisonWriter(client, run, experiment)
+    except MlflowException as error:
+        raise StoreError(f"the tracking store {mlflow.get_tracking_uri()}: {one_line(error)}") from error
+
+
+def fail_run(run_id: str, reason: str) -> None:
+    """Close a run that `mlflow run` made for work that couldn't begin."""
+    client = connect()
+    client.set_tag(run_id, records.REASON, reason)
+    client.set_tag(run_id, records.NOTE, reason)
+    client.set_terminated(run_id, "FAILED")
+
+
+def _experiment_id(client: MlflowClient, name: str) -> str:
+    chosen: str | None = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    if chosen:
+        return chosen
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or name
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        created: str = client.create_experiment(name, tags=EXPERIMENT_TAGS)
+        return created
+    if found.lifecycle_stage == "deleted":
+        raise StoreError(
+            f"the MLflow experiment {name!r} was deleted;"
+            f" restore it by: mlflow experiments restore -x {found.experiment_id}"
+        )
+    experiment_id: str = found.experiment_id
+    return experiment_id
+
+
+def _dataset_input(split: Split, context: str) -> DatasetInput:
+    """Describe a dataset to MLflow; the digest, over its full content, is cut to the length MLflow takes."""
+    dataset = split.dataset
+    profile = {
+        "rows": len(dataset.target),
+        "features": dataset.n_features,
+        "classes": len(dataset.class_names),
+        **{part: len(split.rows(part)) for part in ("train", "validation", "test")},
+    }
+    schema: dict[str, Any] = {"features": list(dataset.feature_names), "classes": list(dataset.class_names)}
+    entity = MlflowDataset(
+        name=dataset.name,
+        digest=dataset.digest[:DIGEST_LENGTH],
+        source_type="code",
+        source=json.dumps({"function": dataset.source, "sha256": dataset.digest}),
+        schema=json.dumps(schema),
+        profile=json.dumps(profile),
+    )
+    return DatasetInput(dataset=entity, tags=[InputTag("mlflow.data.context", context)])
+
+
+def _requirements() -> list[str]:
+    import torch
+
+    # The public version: a local build label such as +cpu can't be installed from an index.
+    return [f"torch=={torch.__version__.split('+')[0]}", f"numpy=={np.__version__}"]
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,0 +1,1 @@
+"""The population: many networks of one shape class, trained as stacked tensors."""

@@ -1,0 +1,44 @@
+"""A network that takes raw features and gives probabilities: the whole path from table to answer in one graph."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.artifacts import Network, Split, Task
+from pipeline.training.networks import build_module
+
+
+@final
+class ServableModel(nn.Module):
+    """Features (rows, features) in original units to probabilities (rows, classes), in double precision.
+
+    A regression gives its prediction, (rows, 1), in original units. Scaling happens in double precision and the
+    network runs in single, exactly as in training, so that served numbers equal those of the ledger.
+    """
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, network: Network, split: Split) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.from_numpy(split.center.copy()))
+        self.register_buffer("scale", torch.from_numpy(split.scale.copy()))
+        self.network = build_module(network)
+        self.task: Task = split.dataset.task
+        self.target_center = split.target_center
+        self.target_scale = split.target_scale
+        self.eval()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scale, apply the network, then sigmoid or softmax."""
+        logits = self.network(((features - self.center) / self.scale).float()).double()
+        if self.task == "multiclass":
+            return torch.softmax(logits, dim=1)
+        if self.task == "binary":
+            positive = torch.sigmoid(logits)
+            return torch.cat([1 - positive, positive], dim=1)
+        prediction: Tensor = logits * self.target_scale + self.target_center
+        return prediction

@@ -1,0 +1,111 @@
+"""Shared fixtures: a small experiment, and one finished run of it that many tests look at."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from pipeline.cli import main
+
+REPOSITORY = Path(__file__).parents[1]
+
+TINY = """\
+name: tiny
+question: Is <b>this</b> a question?
+datasets:
+  circles: {make: circles, n_samples: 120, noise: 0.03}
+  blobs: {make: blobs, n_samples: 150, centers: 3}
+models:
+  linear: {hidden_units: [4], activation: identity}
+  relu: {hidden_units: [4, 3], activation: relu}
+training: {optimizer: Adam, lr: 0.05, epochs: 12}
+seeds: 3
+"""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished comparison in a folder of its own, with its store opened for reading."""
+
+    folder: Path
+    client: MlflowClient
+    parent: Run
+    children: list[Run]
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "reports" / "tiny"
+
+    def child(self, dataset: str, model: str, seed: int) -> Run:
+        wanted = {"dataset": dataset, "model": model, "seed": str(seed)}
+        (run,) = [run for run in self.children if wanted.items() <= run.data.params.items()]
+        return run
+
+
+def runs_of(folder: Path) -> tuple[MlflowClient, list[Run]]:
+    """All runs in a folder's own store, the newest first."""
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    return client, list(client.search_runs(ids, max_results=1000))
+
+
+def wait_for_runs(folder: Path, count: int, process: subprocess.Popen[str], seconds: float = 120) -> None:
+    """Wait until another process has finished at least so many runs in its store, its own parent run counted in.
+
+    Looks into the database itself: an MLflow client that comes upon a store in the making would start to make it too.
+    """
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert process.poll() is None, "the process ended too early"
+        with contextlib.suppress(sqlite3.OperationalError):
+            connection = sqlite3.connect(f"file:{folder / 'mlflow.db'}?mode=ro", uri=True)
+            with contextlib.closing(connection):
+                ((found,),) = connection.execute(
+                    "SELECT count(*) FROM runs WHERE status = 'FINISHED' OR status = 'RUNNING' AND run_uuid NOT IN"
+                    " (SELECT run_uuid FROM tags WHERE key = 'mlflow.parentRunId')"
+                )
+            if found >= count:
+                return
+        time.sleep(0.2)
+    raise TimeoutError(f"there were never {count} runs")
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of whoever runs the tests stay out of them."""
+    for name in list(os.environ):
+        if name.startswith("MLFLOW_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory that holds `tiny.yaml`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(TINY, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """`photofinish run tiny.yaml`, done once."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+            patch.delenv(name)
+        patch.chdir(folder)
+        assert main(["run", "tiny.yaml"]) == 0
+    client, runs = runs_of(folder)
+    (parent,) = [run for run in runs if run.data.tags.get("photofinish.role") == "comparison"]
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    return Finished(folder, client, parent, children)

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.contour import ContourSet
+
+from pipeline.figures.boundaries import MOST_TRAIN, Boundary, draw_boundaries, draw_headline, grid, points_frame
+from tests.figures.making import UGLY_CLASSES, UGLY_MODELS, assert_legible, make_boundary, make_split, words
+
+
+def test_the_grid_spans_the_data() -> None:
+    """The grid reaches 8 % of the range beyond the data on every side; a constant feature gets room as well."""
+    x, y = grid(np.array([[0.0, 5.0], [100.0, 5.0]]), points=11)
+    assert (x[0], x[-1]) == pytest.approx((-8, 108))
+    assert (y[0], y[-1]) == pytest.approx((4, 6))
+    assert len(x) == len(y) == 11
+
+
+def test_points_are_rows_in_original_units() -> None:
+    """Every row is a point at its own features, labelled with its class and part."""
+    split = make_split()
+    points = points_frame(split)
+    assert len(points) == len(split.dataset.features)
+    test = points[points["part"] == "test"]
+    assert np.array_equal(test[["x", "y"]], split.dataset.features[split.test])
+    assert np.array_equal(test["label"], split.dataset.target[split.test])
+
+
+def test_three_features_make_no_plane() -> None:
+    """A dataset that doesn't lie in a plane is refused, with its number of features."""
+    with pytest.raises(ValueError, match="3 features"):
+        points_frame(make_split(n_features=3))
+
+
+def test_the_line_stands_where_the_prediction_changes() -> None:
+    """The decision boundary goes through the points at which both classes are as likely."""
+    split = make_split()
+    figure = draw_boundaries(
+        "blobs",
+        {"relu": make_boundary(split, tie=0.3)},
+        points_frame(split),
+        feature_names=["x_1", "x_2"],
+        class_names=["no", "yes"],
+        part="test",
+    )
+    (line,) = [artist for artist in figure.axes[0].collections if isinstance(artist, ContourSet)]
+    vertices = line.get_paths()[0].vertices
+    assert np.allclose(vertices[:, 0], 0.3, atol=0.01)
+    assert "seed 7: 90.0 % of test rows right" in [text.replace("\u2009", " ") for text in words(figure)]
+
+
+def test_a_network_that_never_changes_its_mind_has_no_line() -> None:
+    """Constant probabilities are drawn without a boundary, and without a warning."""
+    split = make_split()
+    x, y = grid(split.dataset.features, points=20)
+    constant = Boundary(x, y, np.full((20, 20, 2), 0.5), 0, 0.5)
+    figure = draw_headline({"blobs": ({"relu": constant}, points_frame(split))}, part="test")
+    assert not any(isinstance(artist, ContourSet) for artist in figure.axes[0].collections)
+
+
+@pytest.mark.parametrize(("accuracy", "shown"), [(1.0, "100 %"), (0.99999, "99.9 %"), (0.5, "50.0 %")])
+def test_a_hundred_per_cent_is_no_mistake_at_all(accuracy: float, shown: str) -> None:
+    """Accuracies are rounded to a tenth of a per cent, but never up to 100 %."""
+    split = make_split()
+    panels = {"blobs": ({"relu": make_boundary(split, accuracy=accuracy)}, points_frame(split))}
+    assert shown in [text.replace("\u2009", " ") for text in words(draw_headline(panels, part="test"))]
+
+
+def test_the_headline_says_what_failed() -> None:
+    """A model that diverged is shown as such in its place, and differently from one that wasn't run."""
+    split = make_split()
+    points, boundary = points_frame(split), make_boundary(split)
+    figure = draw_headline(
+        {"blobs": ({"linear": None, "relu": boundary}, points), "moons": ({"relu": boundary}, points)}, part="test"
+    )
+    linear_blobs, _, linear_moons, _ = figure.axes
+    assert [text.get_text() for text in linear_blobs.texts] == ["diverged"]
+    assert [text.get_text() for text in linear_moons.texts] == ["not run"]
+
+
+def test_a_diverged_model_keeps_its_panel() -> None:
+    """In a dataset's own picture a model without a network has a panel that says so."""
+    split = make_split()
+    boundaries = {"linear": None, "relu": make_boundary(split)}
+    names = {"feature_names": ["x_1", "x_2"], "class_names": ["no", "yes"]}
+    figure = draw_boundaries("blobs", boundaries, points_frame(split), part="test", **names)
+    assert {"linear", "diverged", "no finished run"} <= set(words(figure))
+    assert_legible(figure)
+
+
+def test_points_left_out_are_confessed() -> None:
+    """When there are more rows than can be seen, the legend says how many of them are drawn."""
+    split = make_split(n_rows=2 * MOST_TRAIN + 200)
+    names = {"feature_names": ["x_1", "x_2"], "class_names": ["no", "yes"]}
+    figure = draw_boundaries("blobs", {"relu": make_boundary(split)}, points_frame(split), part="test", **names)
+    assert "train rows (2,000 of 2,100)" in words(figure)
+    assert MOST_TRAIN in [len(artist.get_offsets()) for artist in figure.axes[0].collections]
+
+
+@pytest.mark.parametrize(
+    ("models", "classes"),
+    [
+        (("relu",), ("no", "yes")),
+        (tuple(f"model {place}" for place in range(8)), tuple(f"digit {digit}" for digit in range(10))),
+        (UGLY_MODELS, UGLY_CLASSES),
+    ],
+)
+def test_labels_dont_overlap(models: tuple[str, ...], classes: tuple[str, ...]) -> None:
+    """All texts can be read with one model, eight models, ten classes, and long or odd names."""
+    split = make_split(n_classes=len(classes))
+    boundary = make_boundary(split, n_classes=len(classes))
+    figure = draw_boundaries(
+        "a dataset of rather a long name, $said$ to have been found in the field",
+        dict.fromkeys(models, boundary),
+        points_frame(split),
+        feature_names=["length of the petals in $mm$ as measured", "_width"],
+        class_names=classes,
+        part="test",
+    )
+    assert_legible(figure)
+
+
+@pytest.mark.parametrize("models", [("relu",), tuple(f"model {place}" for place in range(8)), UGLY_MODELS])
+def test_headline_labels_dont_overlap(models: tuple[str, ...]) -> None:
+    """All texts of the headline can be read with one model, eight models, and long or odd names."""
+    split = make_split()
+    row = (dict.fromkeys(models, make_boundary(split)), points_frame(split))
+    assert_legible(draw_headline({"circles": row, "a_dataset_of_rather_a_long_name": row}, part="validation"))
+
+
+def test_the_headline_fits_a_screen() -> None:
+    """Four datasets and two models take no more than 1000 pixels' height at 110 dots an inch."""
+    split = make_split()
+    row = ({"linear": make_boundary(split), "relu": make_boundary(split)}, points_frame(split))
+    figure = draw_headline(dict.fromkeys(("circles", "moons", "blobs", "spirals"), row), part="test")
+    assert figure.get_figheight() * 110 <= 1000
+    assert_legible(figure)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from pipeline.figures.canvas import (
+    absent_note,
+    balanced,
+    caption,
+    legend_below,
+    line,
+    panels,
+    plain,
+    present,
+    text_width,
+)
+from tests.figures.making import assert_legible, words
+
+
+def test_long_names_keep_both_ends() -> None:
+    """A name that is too wide loses its middle: names of one sweep differ at the end."""
+    one, other = (plain(f"multilayer_perceptron_with_dropout_0.{tenths}", 2.0) for tenths in (1, 2))
+    assert one != other
+    assert one.startswith("multi")
+    assert one.endswith("_0.1")
+    assert "…" in one
+    assert text_width(one) <= 2.0
+
+
+@pytest.mark.parametrize("name", ["$x^2$", "cost in $", r"\$a$", "a\nb\t c", r"$\undefined$", "_x", "<b>"])
+def test_names_are_written_as_they_are(name: str) -> None:
+    """No name is read as a formula, or breaks a line: what is written is the name itself."""
+    figure = Figure()
+    text = figure.text(0, 0, plain(name))
+    assert not text._preprocess_math(text.get_text())[1]
+    assert text._preprocess_math(text.get_text())[0] == " ".join(name.split())
+    figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "across"), [(1, 4, 1), (4, 4, 4), (5, 4, 3), (8, 4, 4), (4, 3, 2), (7, 5, 4)]
+)
+def test_rows_are_balanced(count: int, most: int, across: int) -> None:
+    """Five panels, at most four in a row, stand as three and two rather than as four and one."""
+    assert balanced(count, most) == across
+
+
+def test_spare_places_stay_empty() -> None:
+    """As many panels come as were asked for; the others of the last row are removed."""
+    figure, axes = panels(5, size=(2, 2), across=3)
+    assert figure.axes == axes
+    assert len(axes) == 5
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_legends_hold_every_label(count: int) -> None:
+    """A legend drops no label that begins with an underscore, and fits under its figure."""
+    figure, _ = panels(1, size=(4.0, 2.0 + 0.25 * count), across=1)
+    labels = [f"_model number {place}" for place in range(count)]
+    legend_below(figure, [line("black")] * count, labels, "a heading")
+    assert set(labels) <= set(words(figure))
+    assert_legible(figure)
+
+
+def test_captions_fit_their_figure() -> None:
+    """Sentences of a caption go on a new line where they would leave the figure; empty ones leave no trace."""
+    figure, _ = panels(1, size=(4.0, 3.0), across=1)
+    caption(figure, "this is the first of all the sentences", "", "and this the second and last")
+    assert figure.get_suptitle().count("\n") == 1
+    assert_legible(figure)
+
+
+def test_missing_models_are_named() -> None:
+    """Models without rows are left out of the drawing and named; without any rows there's nothing to draw."""
+    frame = pd.DataFrame({"model": ["relu", "relu"]})
+    assert present(frame, ["linear", "relu"]) == ["relu"]
+    assert absent_note(["linear", "relu"], ["relu"]) == "no finished run of linear"
+    assert absent_note(["relu"], ["relu"]) == ""
+    with pytest.raises(ValueError, match="linear"):
+        present(frame, ["linear"])

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from pipeline.figures.roc import MARKED, auc_frame, draw_roc, roc_frame
+from tests.figures.making import UGLY_CLASSES, UGLY_MODELS, assert_legible, make_ledger, words
+
+
+def rates(labels: pd.Series[int], scores: pd.Series[float], threshold: float) -> tuple[float, float]:
+    """False and true positive rate, counted row by row."""
+    positive = scores >= threshold
+    return float(positive[labels == 0].mean()), float(positive[labels == 1].mean())
+
+
+def test_rates_are_counted_rates() -> None:
+    """At every threshold of a curve the rates are those of the rows with at least that probability."""
+    ledger = make_ledger(["relu"], n_seeds=1)
+    test = ledger[ledger["split"] == "test"]
+    frame = roc_frame(ledger, ["no", "yes"], "test")
+    assert set(test["p_1"]) <= set(frame["threshold"])
+    for row in frame.itertuples():
+        assert (row.fpr, row.tpr) == pytest.approx(rates(test["label"], test["p_1"], row.threshold))
+
+
+def test_areas_are_those_of_sklearn() -> None:
+    """Areas equal sklearn's for every model, seed and class against the rest."""
+    ledger = make_ledger(n_classes=3)
+    areas = auc_frame(roc_frame(ledger, ["a", "b", "c"], "test")).set_index(["model", "seed", "class"])["auc"]
+    for (model, seed), rows in ledger[ledger["split"] == "test"].groupby(["model", "seed"]):
+        for label, name in enumerate("abc"):
+            assert areas[model, seed, name] == pytest.approx(roc_auc_score(rows["label"] == label, rows[f"p_{label}"]))
+
+
+def test_dots_stand_at_their_thresholds() -> None:
+    """The dot of a threshold stands where the rows of at least that probability are called positive."""
+    ledger = make_ledger(["relu"])
+    figure = draw_roc(roc_frame(ledger, ["no", "yes"], "test"), ["relu"], ["no", "yes"], seeds={"relu": 1}, part="test")
+    dots = next(line for line in figure.axes[0].lines if line.get_marker() == "o")
+    rows = ledger[(ledger["seed"] == 1) & (ledger["split"] == "test")]
+    assert np.allclose(dots.get_xydata(), [rates(rows["label"], rows["p_1"], threshold) for threshold in MARKED])
+
+
+def test_dots_on_ties_count_the_tied_rows() -> None:
+    """Rows at exactly the threshold are positive: with all probabilities at 0.5, its dot is the upper corner."""
+    ledger = make_ledger(["relu"], n_seeds=1).assign(p_0=0.5, p_1=0.5)
+    figure = draw_roc(roc_frame(ledger, ["no", "yes"], "test"), ["relu"], ["no", "yes"], seeds={"relu": 0}, part="test")
+    dots = next(line for line in figure.axes[0].lines if line.get_marker() == "o")
+    assert dots.get_xydata().tolist() == [[1, 1], [1, 1], [1, 1], [0, 0], [0, 0]]
+    assert {"0.1–0.5", "0.75–0.9"} <= set(words(figure))
+    assert_legible(figure)
+
+
+def test_a_class_without_rows_has_no_curve() -> None:
+    """A class that no test row belongs to has no curve and a dash for its area."""
+    ledger = make_ledger(["relu"], n_classes=3, n_seeds=1).query("label != 1")
+    frame = roc_frame(ledger, ["a", "b", "c"], "test")
+    assert set(frame["class"]) == {"a", "c"}
+    figure = draw_roc(frame, ["relu"], ["a", "b", "c"], seeds={"relu": 0}, part="test")
+    assert "b:  –" in words(figure)
+
+
+@pytest.mark.parametrize(
+    ("models", "classes"),
+    [
+        (("relu",), ("no", "yes")),
+        (tuple(f"model {place}" for place in range(8)), ("no", "yes")),
+        (("linear", "relu"), tuple(f"digit {digit}" for digit in range(10))),
+        (UGLY_MODELS, UGLY_CLASSES),
+    ],
+)
+def test_labels_dont_overlap(models: tuple[str, ...], classes: tuple[str, ...]) -> None:
+    """All texts can be read with one model, eight models, ten classes, and long or odd names."""
+    frame = roc_frame(make_ledger(models, n_classes=len(classes), n_seeds=2), classes, "test")
+    assert_legible(draw_roc(frame, models, classes, seeds=dict.fromkeys(models, 0), part="test"))
+
+
+def test_bunched_probabilities_stay_legible() -> None:
+    """A network that hardly leaves 0.5, as a linear one does on circles, gets labels that can be read."""
+    ledger = make_ledger(["linear"], n_seeds=2)
+    ledger["p_1"] = 0.5 + (ledger["p_1"] - 0.55) * 0.05
+    frame = roc_frame(ledger, ["no", "yes"], "test")
+    assert_legible(draw_roc(frame, ["linear"], ["no", "yes"], seeds={"linear": 0}, part="test"))
+
+
+def test_a_diverged_model_is_named() -> None:
+    """A model without a finished run is named above the curves of the others."""
+    frame = roc_frame(make_ledger(["relu"]), ["no", "yes"], "test")
+    figure = draw_roc(frame, ["linear", "relu"], ["no", "yes"], seeds={"relu": 0}, part="test")
+    assert "no finished run of linear" in figure.get_suptitle()

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn import datasets
+
+from pipeline.errors import BadInput
+from pipeline.stages import generate as stage
+from pipeline.stages.generate import DatasetSpec, generate
+
+
+def make(**keys: object) -> DatasetSpec:
+    return DatasetSpec.model_validate(keys)
+
+
+def test_make_is_scikit_learns_generator() -> None:
+    """`make: circles` gives the rows of `sklearn.datasets.make_circles` under the same arguments, bit for bit."""
+    made = generate("d", make(make="circles", n_samples=300, noise=0.03, random_state=42))
+    features, target = datasets.make_circles(n_samples=300, noise=0.03, random_state=42)
+    assert made.features.tobytes() == features.tobytes()
+    assert (made.target == target).all()
+    assert (made.task, made.class_names, made.feature_names) == ("binary", ("0", "1"), ("x1", "x2"))
+
+
+@pytest.mark.parametrize(
+    "name", [*stage.CLASSIFICATION_GENERATORS, *stage.REGRESSION_GENERATORS, *stage.OWN_GENERATORS]
+)
+def test_every_generator_works_by_name(name: str) -> None:
+    """Each generator is reached by its name, and says rightly whether it makes classes or a real target."""
+    made = generate("d", make(make=name))
+    assert len(made.features) == len(made.target) > 0
+    assert (made.task == "regression") == (name in (*stage.REGRESSION_GENERATORS, "line"))
+    assert set(np.unique(made.target)) == set(range(len(made.class_names))) or made.task == "regression"
+
+
+@pytest.mark.parametrize("name", [*stage.CLASSIFICATION_TABLES, *stage.REGRESSION_TABLES])
+def test_every_table_works_by_name(name: str) -> None:
+    """Each table of scikit-learn is loaded by its name, with its own feature and class names."""
+    made = generate("d", make(load=name))
+    bunch = getattr(datasets, f"load_{name}")()
+    assert (made.features == bunch.data).all()
+    assert made.feature_names == tuple(map(str, bunch.feature_names))
+    assert made.class_names == tuple(map(str, bunch.get("target_names", [])))
+
+
+def test_generator_list_is_complete() -> None:
+    """No classification generator or table that scikit-learn has is forgotten."""
+    # Left out: several labels a row, clusters of rows and columns, matrices, pictures, text, downloads.
+    other = {"biclusters", "checkerboard", "low_rank_matrix", "multilabel_classification", "s_curve", "swiss_roll"}
+    other |= {"sparse_coded_signal", "sparse_spd_matrix", "sparse_uncorrelated", "spd_matrix"}
+    known = {*stage.CLASSIFICATION_GENERATORS, *stage.REGRESSION_GENERATORS}
+    assert {name.removeprefix("make_") for name in datasets.__all__ if name.startswith("make_")} - other == known
+    tables = {name.removeprefix("load_") for name in datasets.__all__ if name.startswith("load_")}
+    assert tables - {"files", "linnerud", "sample_image", "sample_images", "svmlight_file", "svmlight_files"} == {
+        *stage.CLASSIFICATION_TABLES,
+        *stage.REGRESSION_TABLES,
+    }
+
+
+def test_generator_without_random_state_is_repeatable() -> None:
+    """A file that leaves `random_state` out makes the same data at every run."""
+    assert generate("d", make(make="moons", noise=0.2)).digest == generate("d", make(make="moons", noise=0.2)).digest
+
+
+def test_spirals_are_those_of_cs231n() -> None:
+    """The arms follow the published recipe: radius, angle and one normal draw an arm, in order."""
+    made = generate("d", make(make="spirals", n_samples=300, n_classes=3, noise=0.2, random_state=1))
+    np.random.seed(1)  # noqa: NPY002 - the published code draws from the global generator
+    for arm in range(3):
+        angle = np.linspace(arm * 4, (arm + 1) * 4, 100) + np.random.randn(100) * 0.2  # noqa: NPY002
+        radius = np.linspace(0.0, 1, 100)
+        rows = slice(100 * arm, 100 * (arm + 1))
+        np.testing.assert_array_equal(made.features[rows], np.c_[radius * np.sin(angle), radius * np.cos(angle)])
+        assert (made.target[rows] == arm).all()
+
+
+def test_line_is_the_published_one() -> None:
+    """Without arguments `line` is x = 0, 0.01 … 0.99 and y = 0.7 x + 0.3."""
+    made = generate("d", make(make="line"))
+    np.testing.assert_allclose(made.features[:, 0], np.arange(0, 1, 0.01))
+    np.testing.assert_allclose(made.target, 0.7 * np.arange(0, 1, 0.01) + 0.3)
+
+
+def test_labels_become_class_indices() -> None:
+    """Labels of -1 and 1 become classes 0 and 1 that keep their names."""
+    made = generate("d", make(make="hastie_10_2", n_samples=50))
+    assert made.class_names == ("-1", "1")
+    assert set(made.target) == {0, 1}
+
+
+def test_digest_covers_every_value_and_no_name() -> None:
+    """One changed value changes the digest; the name in the experiment doesn't."""
+    made = generate("a", make(make="moons"))
+    assert generate("b", make(make="moons")).digest == made.digest
+    features = made.features.copy()
+    features[-1, -1] = np.nextafter(features[-1, -1], 9)
+    changed = replace(made, features=features)
+    assert stage._digest(changed.features, changed.target, ["x1", "x2"], ["0", "1"]) != made.digest
+
+
+@pytest.mark.parametrize(("n_samples", "n_classes", "noise"), [(2, 3, 0.1), (30, 0, 0.1), (30, 3, -0.1)])
+def test_impossible_spirals_are_refused(n_samples: int, n_classes: int, noise: float) -> None:
+    """Spirals that can't be drawn are refused with a reason, as scikit-learn's generators refuse."""
+    with pytest.raises(BadInput):
+        generate("d", make(make="spirals", n_samples=n_samples, n_classes=n_classes, noise=noise))

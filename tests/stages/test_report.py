@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.cli import main
+from pipeline.stages.report import median_runs
+from tests.conftest import TINY, Finished
+
+
+class Page(HTMLParser):
+    """Addresses, tags and text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for key, value in attrs if key in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_folder_holds_what_the_contract_names(finished: Finished) -> None:
+    """Page, tables and a picture of each kind for each dataset are there, and logged to the parent as artifacts."""
+    kinds = ("boundaries", "classes", "confusion", "curves", "roc", "thresholds")
+    pictures = {f"{dataset}_{kind}.png" for dataset in ("circles", "blobs") for kind in kinds} | {"headline.png"}
+    assert {path.name for path in (finished.report / "figures").iterdir()} == pictures
+    metrics = pd.read_csv(finished.report / "metrics.csv")
+    expected = ["dataset", "model", "seed", "run_id", "status", "accuracy", "precision", "recall", "f1", "roc_auc"]
+    assert list(metrics.columns[:10]) == expected
+    assert len(metrics) == 12
+    run_id = finished.parent.info.run_id
+    logged = {file.path for path in ("", "report") for file in finished.client.list_artifacts(run_id, path)}
+    assert {"report/index.html", "report/figures", "metrics.csv", "predictions.parquet", "history.parquet"} <= logged
+
+
+def test_page_is_self_contained_and_escapes_what_it_shows(finished: Finished) -> None:
+    """Every picture is inside the page, nothing is fetched, and a question with tags in it stays text."""
+    page = Page((finished.report / "index.html").read_text(encoding="utf-8"))
+    assert all(address.startswith(("data:image/png;base64,", "#")) for address in page.addresses)
+    assert sum(address.startswith("data:") for address in page.addresses) == 13
+    assert "b" not in page.tags
+    assert "Is <b>this</b> a question?" in page.words
+
+
+def test_page_says_where_numbers_come_from_without_validation_or_test_rows(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With one part empty, console and page say in words which rows stand in for it."""
+    text = TINY.replace("noise: 0.03}", "noise: 0.03, split: {validation_size: 0}}")
+    text = text.replace("centers: 3}", "centers: 3, split: {test_size: 0}}")
+    Path("tiny.yaml").write_text(text, encoding="utf-8")
+    assert main(["run", "tiny.yaml", "--seeds", "1"]) == 0
+    printed = capsys.readouterr().out
+    page = Path("reports/tiny/index.html").read_text(encoding="utf-8")
+    for shown in (printed, page):
+        assert "circles: there are no validation rows (validation_size: 0), so the rows watched" in shown
+        assert "blobs: there are no test rows (test_size: 0), so the final numbers come from the validation" in shown
+    assert "validation accuracy" in " ".join(printed.split())
+
+
+def test_regression_has_its_own_numbers_and_pictures(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A real target gets MAE, RMSE and R², a picture of the fit, and no confusion matrix."""
+    Path("line.yaml").write_text(
+        "name: line\ndatasets:\n  line: {make: line}\n  diabetes: {load: diabetes}\n"
+        "models: {linear: {hidden_units: [], activation: identity}}\ntraining: {epochs: 20}\nseeds: 2\n",
+        encoding="utf-8",
+    )
+    assert main(["run", "line.yaml"]) == 0
+    figures = {path.name for path in Path("reports/line/figures").iterdir()}
+    assert figures == {"line_fit.png", "line_curves.png", "diabetes_fit.png", "diabetes_curves.png"}
+    assert "test MAE" in " ".join(capsys.readouterr().out.split())
+    assert {"mae", "mse", "rmse", "r2"} <= set(pd.read_csv("reports/line/metrics.csv").columns)
+
+
+def test_pictures_of_an_earlier_report_are_removed(workspace: Path) -> None:
+    """A dataset that is no longer in the file leaves no stale picture behind."""
+    stale = Path("reports/tiny/figures/gone_roc.png")
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"")
+    assert main(["run", "tiny.yaml", "--seeds", "1", "--set", "training.epochs=2"]) == 0
+    assert not stale.exists()
+
+
+def test_median_run_is_the_lower_of_the_middle_two() -> None:
+    """The network in pictures is the median seed's: of an even number the lower, of equals the first seed."""
+    runs = pd.DataFrame(
+        {
+            "dataset": "d",
+            "model": "m",
+            "seed": [0, 1, 2, 3, 4],
+            "run_id": list("abcde"),
+            "status": ["FINISHED"] * 4 + ["FAILED"],
+            "accuracy": [0.9, 0.7, 0.8, 0.8, None],
+        }
+    )
+    assert median_runs(runs, {"d": "accuracy"}) == {("d", "m"): (2, "c")}

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.artifacts import Dataset, Split, TrainedModel
+from pipeline.stages.split import SplitSpec, split
+from pipeline.stages.train import TrainTask, fingerprint, train
+from pipeline.stages.tune import Candidate, tune
+from pipeline.training.spec import ModelSpec, TrainingSpec
+from tests.making import dataset
+
+
+def model(**training: object) -> ModelSpec:
+    keys = {"epochs": 8, "lr": 0.05, "optimizer": "Adam", **training}
+    return ModelSpec(hidden_units=(5,), activation="tanh", training=TrainingSpec.model_validate(keys))
+
+
+def train_on(made: Split, spec: ModelSpec, seeds: tuple[int, ...] = (0, 1)) -> list[TrainedModel]:
+    (candidate,) = tune([made], {"m": spec})
+    return train(TrainTask(made, candidate, seeds, "cpu"))
+
+
+def bits(trained: TrainedModel) -> list[bytes]:
+    arrays = [*trained.network.weights, *trained.network.biases, *trained.history.curves().values()]
+    return [array.tobytes() for array in arrays]
+
+
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    seed=st.integers(0, 1000),
+    scale=st.floats(-1e6, 1e6),
+    batch_size=st.sampled_from([None, 16]),
+    scaler=st.sampled_from(["standard", "minmax", "robust"]),
+)
+def test_test_rows_change_nothing_before_evaluate(seed: int, scale: float, batch_size: int | None, scaler: str) -> None:
+    """However the test rows' features and labels are perturbed, split and train give the same bits."""
+    made_up = dataset("d", make="moons", n_samples=90, noise=0.3, random_state=seed)
+    spec = SplitSpec(stratify=False, random_state=seed, scaler=scaler)
+    made = split(made_up, spec)
+    features, target = made_up.features.copy(), made_up.target.copy()
+    features[made.test] = features[made.test] * scale + 1
+    target[made.test] = 1 - target[made.test]
+    perturbed = split(replace(made_up, features=features, target=target), spec)
+    assert made.train.tolist() == perturbed.train.tolist()
+    assert (made.center.tobytes(), made.scale.tobytes()) == (perturbed.center.tobytes(), perturbed.scale.tobytes())
+    spec_of_model = model(batch_size=batch_size)
+    for before, after in zip(train_on(made, spec_of_model), train_on(perturbed, spec_of_model), strict=True):
+        assert bits(before) == bits(after)
+
+
+@pytest.fixture(scope="module")
+def moons() -> Dataset:
+    return dataset("moons", make="moons", n_samples=90, noise=0.3)
+
+
+def test_same_seed_same_bits(moons: Dataset) -> None:
+    """Training again gives the same bits, and a seed's network doesn't depend on which seeds stand beside it."""
+    made = split(moons, SplitSpec())
+    first, second = train_on(made, model(), (0, 1))
+    assert bits(first) == bits(train_on(made, model(), (0,))[0])
+    assert bits(second) == bits(train_on(made, model(), (5, 1))[1])
+    assert bits(first) != bits(second)
+
+
+def test_params_are_the_contracts(moons: Dataset) -> None:
+    """Every parameter that the contract names is there, with depth and width read off hidden_units."""
+    params = train_on(split(moons, SplitSpec()), model())[0].params
+    contract = ("dataset", "model", "seed", "hidden_units", "depth", "width", "activation", "optimizer", "lr", "epochs")
+    assert set(contract) <= set(params)
+    assert (params["hidden_units"], params["depth"], params["width"], params["batch_size"]) == ([5], 1, 5, None)
+
+
+def test_fingerprint_changes_with_everything_that_determines_a_value(moons: Dataset) -> None:
+    """Data, split, scaler, network, training and seed each change the fingerprint; nothing else does."""
+    made = split(moons, SplitSpec())
+    (candidate,) = tune([made], {"m": model()})
+    base = fingerprint(made, candidate, 0)
+    other_data = dataset("moons", make="moons", n_samples=90, noise=0.31)
+    changed = {
+        fingerprint(split(other_data, SplitSpec()), candidate, 0),
+        fingerprint(split(moons, SplitSpec(random_state=1)), candidate, 0),
+        fingerprint(split(moons, SplitSpec(scaler="minmax")), candidate, 0),
+        fingerprint(made, replace(candidate, spec=model(lr=0.06)), 0),
+        fingerprint(made, replace(candidate, spec=model(epochs=9)), 0),
+        fingerprint(made, replace(candidate, spec=ModelSpec(hidden_units=(6,))), 0),
+        fingerprint(made, candidate, 1),
+    }
+    assert len(changed) == 7
+    assert base not in changed
+    renamed = Candidate("other", "name", candidate.spec, candidate.loss)
+    assert fingerprint(made, renamed, 0) == base
+
+
+def test_regression_trains_to_original_units() -> None:
+    """A regression with a scaled target learns a line in units far from 1."""
+    from pipeline.stages.evaluate import evaluate
+
+    line = dataset("line", make="line", weight=700.0, bias=-300.0)
+    made = split(line, SplitSpec())
+    spec = ModelSpec(hidden_units=(), activation="identity", training=TrainingSpec(epochs=200))
+    (trained,) = train_on(made, spec, (0,))
+    metrics = evaluate(made, trained).metrics
+    assert metrics["mae"] < 1
+    assert metrics["r2"] > 0.999
+    assert np.isnan(trained.history.train_accuracy).all()

@@ -1,0 +1,143 @@
+"""The house keeps its order: who may import whom, and files that must say the same thing."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.conftest import REPOSITORY
+
+PACKAGE = REPOSITORY / "pipeline"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# From left to right: a room imports only from rooms to its left (or beside it, where it says so in ARCHITECTURE.md).
+LEVELS = {
+    "errors": 0,
+    "spec": 1,
+    "artifacts": 1,
+    "training": 2,
+    "comparison": 2,
+    "figures": 2,
+    "stages": 3,
+    "experiment": 4,
+    "tracking": 5,
+    "execution": 5,
+    "runner": 6,
+    "console": 7,
+    "cli": 8,
+    "__main__": 9,
+    "__init__": 0,
+}
+
+
+def room(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, those inside functions included."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def label(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=label)
+def test_imports_go_one_way(path: Path) -> None:
+    """A module imports from its own room and from rooms to the left of it, never from the right or across."""
+    own = room(path)
+    for name in imports(path):
+        if name.startswith("pipeline.") and name != "pipeline.__version__":
+            other = name.split(".")[1]
+            assert other == own or LEVELS[other] < LEVELS[own], f"{label(path)} imports {name}"
+
+
+@pytest.mark.parametrize(
+    ("library", "allowed"),
+    [
+        ("mlflow", r"tracking/"),
+        ("optuna", r"stages/tune"),
+        ("matplotlib", r"(figures/|stages/report)"),
+        ("rich", r"console"),
+    ],
+)
+def test_library_stays_in_its_room(library: str, allowed: str) -> None:
+    """Each library with a room of its own is imported there and nowhere else."""
+    users = [label(path) for path in MODULES if any(re.match(rf"{library}\b", name) for name in imports(path))]
+    assert [user for user in users if not re.match(allowed, user)] == []
+
+
+def test_conda_and_pyproject_agree() -> None:
+    """conda.yaml installs just what pyproject.toml asks for, and a Python that it supports."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    conda = YAML(typ="safe").load((REPOSITORY / "conda.yaml").read_text(encoding="utf-8"))
+    (pip,) = [item["pip"] for item in conda["dependencies"] if isinstance(item, dict)]
+    assert sorted(pip) == sorted(project["dependencies"])
+    (python,) = [item for item in conda["dependencies"] if str(item).startswith("python=")]
+    assert project["requires-python"] == ">=" + python.removeprefix("python=")
+
+
+def test_pins_are_exact_where_files_and_numbers_depend_on_them() -> None:
+    """Torch, mlflow and optuna are pinned to one version each."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for library in ("torch", "mlflow", "optuna"):
+        assert any(re.fullmatch(rf"{library}==\d+\.\d+\.\d+", item) for item in project["dependencies"])
+
+
+def test_mlproject_entry_points_are_commands_that_parse() -> None:
+    """Every entry point of MLproject is a command line that the parser takes with the defaults."""
+    from pipeline.cli import _parser
+
+    project = YAML(typ="safe").load((REPOSITORY / "MLproject").read_text(encoding="utf-8"))
+    points = project["entry_points"]
+    assert set(points) == {"main", "generate", "split", "train", "evaluate", "report"}
+    for point in points.values():
+        defaults = {name: spec["default"] for name, spec in point["parameters"].items()}
+        words = point["command"].format(**defaults).split()
+        assert words[:3] == ["python", "-m", "pipeline"]
+        _parser().parse_args(words[3:])
+        assert (REPOSITORY / defaults["experiment"]).is_file()
+
+
+def test_stages_are_named_in_one_order() -> None:
+    """The command line offers the stages that the runner walks, in its order."""
+    from pipeline import cli, runner
+
+    assert cli.STAGES == runner.STAGES
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    """`.ci/run` takes its command from the README, so that what is written there is what is run."""
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^pip install .*&& .*$", readme, flags=re.MULTILINE)
+    assert len(commands) == 2
+    assert "mlflow run . --env-manager local" in commands[0]
+    assert commands[1].endswith("&& pytest")
+    assert "README.md" in (REPOSITORY / ".ci/run").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "experiments").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_experiment_is_listed(path: Path) -> None:
+    """experiments/README.md names every experiment file."""
+    assert path.name in (REPOSITORY / "experiments/README.md").read_text(encoding="utf-8")
+
+
+def test_readme_maps_every_module() -> None:
+    """The README's file map names every module and room of the package."""
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for path in MODULES:
+        if path.name not in ("__init__.py", "__main__.py"):
+            assert path.name in readme, label(path)

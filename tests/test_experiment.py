@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import BadInput
+from pipeline.experiment import catalogue, check, find, load, to_yaml
+from tests.conftest import REPOSITORY, TINY
+
+FILES = catalogue(REPOSITORY / "experiments")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_resolved_file_reads_back_equal(path: Path, tmp_path: Path) -> None:
+    """The resolved experiment, every default filled in, is itself a file that gives the same experiment."""
+    experiment = load(path)
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(to_yaml(experiment), encoding="utf-8")
+    assert load(resolved) == experiment
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_file_is_called_as_its_name(path: Path) -> None:
+    """Each file in experiments/ carries its own name, so that reports and runs are found under it."""
+    assert load(path).name == path.stem
+
+
+def test_minimal_form_has_the_documented_defaults() -> None:
+    """`name`, `datasets` and `models` are enough; the rest is as documented."""
+    experiment = check(
+        {"name": "x", "datasets": {"d": {"make": "moons"}}, "models": {"m": {"hidden_units": [3]}}}, "x.yaml"
+    )
+    assert experiment.seeds == tuple(range(10))
+    split = experiment.datasets["d"].split
+    assert (split.test_size, split.validation_size, split.stratify, split.scaler) == (0.2, 0.2, True, "standard")
+    training = experiment.models["m"].training
+    assert (training.optimizer, training.lr, training.epochs, training.batch_size) == ("SGD", 0.1, 1000, None)
+    assert experiment.models["m"].activation == "relu"
+    assert (experiment.compare.alpha, experiment.compare.equivalence) == (0.05, 0.01)
+
+
+def test_datasets_and_models_override_the_defaults() -> None:
+    """A dataset's `split` and a model's `training` change only the keys they name."""
+    experiment = check(
+        {
+            "name": "x",
+            "split": {"random_state": 7, "scaler": "minmax"},
+            "training": {"lr": 0.5, "epochs": 9},
+            "datasets": {"a": {"make": "moons", "split": {"scaler": "none"}}, "b": {"make": "moons"}},
+            "models": {"m": {"hidden_units": [], "training": {"lr": 0.25}}, "n": {"hidden_units": []}},
+        },
+        "x.yaml",
+    )
+    assert [(spec.split.random_state, spec.split.scaler) for spec in experiment.datasets.values()] == [
+        (7, "none"),
+        (7, "minmax"),
+    ]
+    assert [(spec.training.lr, spec.training.epochs) for spec in experiment.models.values()] == [(0.25, 9), (0.5, 9)]
+
+
+def test_adamw_has_torchs_weight_decay() -> None:
+    """AdamW decays weights by torch's 0.01 unless told otherwise."""
+    tree = {"name": "x", "datasets": {"d": {"make": "moons"}}, "models": {"m": {"hidden_units": []}}}
+    assert check({**tree, "training": {"optimizer": "AdamW"}}, "x").models["m"].training.weight_decay == 0.01
+    given = {**tree, "training": {"optimizer": "AdamW", "weight_decay": 0.0}}
+    assert check(given, "x").models["m"].training.weight_decay == 0.0
+
+
+def test_yaml_numbers_are_those_of_yaml_1_2(tmp_path: Path) -> None:
+    """`1e-3` is a number, as every user means it."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY.replace("lr: 0.05", "lr: 1e-3"), encoding="utf-8")
+    assert load(path).models["relu"].training.lr == 1e-3
+
+
+def test_bare_name_that_fits_two_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bare name never picks one of two files silently."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("experiments/a", "experiments/b"):
+        Path(folder).mkdir(parents=True)
+        Path(folder, "same.yaml").write_text(TINY, encoding="utf-8")
+    with pytest.raises(BadInput, match="fits"):
+        find("same")
+    assert find("a/same") == Path("experiments/a/same.yaml")

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.cli import main
+from tests.conftest import REPOSITORY, Finished, runs_of, wait_for_runs
+
+
+def roles(folder: Path) -> dict[str, int]:
+    _, runs = runs_of(folder)
+    kinds = [run.data.tags.get("photofinish.role", "") for run in runs]
+    return {kind: kinds.count(kind) for kind in set(kinds)}
+
+
+@pytest.mark.parametrize(
+    ("stage", "children", "marked"),
+    [("generate", 0, 0), ("split", 0, 0), ("tune", 0, 0), ("train", 4, 0), ("evaluate", 4, 4)],
+)
+def test_until_stops_after_a_stage(stage: str, children: int, marked: int, workspace: Path) -> None:
+    """`--until STAGE` tracks what was done and no more; only an evaluated model run counts as complete."""
+    assert main(["run", "tiny.yaml", "--seeds", "1", "--until", stage]) == 0
+    assert roles(workspace) == {"comparison": 1, **({"model": children} if children else {})}
+    _, runs = runs_of(workspace)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert sum(run.data.tags.get("photofinish.status") == "complete" for run in runs) == marked
+    assert not Path("reports").exists()
+
+
+@pytest.mark.slow
+def test_workers_give_the_same_numbers(workspace: Path) -> None:
+    """Two worker processes give the tables of one process, to the last bit and in the file's order."""
+    slow_first = ["run", "tiny.yaml", "--seeds", "2", "--set", "models.linear.training.epochs=4000"]
+    tables = []
+    for jobs in ("1", "2"):
+        assert main([*slow_first, "--jobs", jobs, "--reports", jobs]) == 0
+        tables.append(pd.read_csv(f"{jobs}/tiny/metrics.csv").drop(columns=["run_id", "train_seconds"]))
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_diverging_run_ends_failed_and_leaves_the_others(
+    finished: Finished, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model whose loss becomes NaN ends FAILED with the reason; the others have the numbers they always have."""
+    arguments = ["--set", "models.wild={hidden_units: [4], training: {optimizer: SGD, lr: 1e30}}"]
+    assert main(["run", "tiny.yaml", *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert "all diverged" in printed
+    _, runs = runs_of(workspace)
+    failed = [run for run in runs if run.info.status == "FAILED"]
+    assert {run.data.params["model"] for run in failed} == {"wild"}
+    assert len(failed) == 6
+    for run in failed:
+        assert "became" in run.data.tags["photofinish.reason"]
+        assert "photofinish.status" not in run.data.tags
+        assert not {key for key in run.data.metrics if key.startswith("test/")}
+    table = pd.read_csv("reports/tiny/metrics.csv")
+    calm = table[table["model"] != "wild"].reset_index(drop=True)
+    before = pd.read_csv(finished.report / "metrics.csv")
+    shared = ["dataset", "model", "seed", "accuracy", "log_loss", "best_validation_loss"]
+    pd.testing.assert_frame_equal(calm[shared], before[shared], check_exact=True)
+    assert "diverged and is left out" in Path("reports/tiny/index.html").read_text(encoding="utf-8")
+
+
+def test_comparison_in_which_everything_diverges_fails(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """When not one network survives there is nothing to report: exit code 1, a line with the reason, parent FAILED."""
+    assert main(["run", "tiny.yaml", "--set", "training={optimizer: SGD, lr: 1e30, epochs: 12}"]) == 1
+    assert "all 12 networks diverged" in capsys.readouterr().err
+    _, runs = runs_of(workspace)
+    assert {run.info.status for run in runs} == {"FAILED"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "jobs"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)])
+def test_signal_marks_the_comparison_killed(number: signal.Signals, jobs: int, workspace: Path) -> None:
+    """SIGINT or SIGTERM ends with exit code 130, workers too; the parent is KILLED, finished children stay."""
+    endless = "models.endless={hidden_units: [4], training: {epochs: 10000000}}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "run", "tiny.yaml", "--jobs", str(jobs), "--set", endless],
+        cwd=workspace,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for_runs(workspace, 1 + 6, process)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert errors == "photofinish: interrupted: what was finished is kept, the rest is marked KILLED\n"
+    _, runs = runs_of(workspace)
+    statuses = [(run.data.tags["photofinish.role"], run.info.status) for run in runs]
+    assert statuses.count(("comparison", "KILLED")) == 1
+    assert statuses.count(("model", "FINISHED")) >= 6
+    # A model run that was just being written is closed as KILLED, and nothing is left open.
+    assert {status for _, status in statuses} == {"FINISHED", "KILLED"}

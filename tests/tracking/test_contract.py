@@ -1,0 +1,177 @@
+"""What a finished comparison leaves in the store, read back through MLflow's own client."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.cli import main
+from pipeline.experiment import load
+from pipeline.training.networks import predict_logits, probabilities
+from pipeline.training.storage import load_network
+from tests.conftest import Finished
+
+CURVES = {"train/loss", "train/accuracy", "validation/loss", "validation/accuracy"}
+FINAL = {"test/accuracy", "test/precision", "test/recall", "test/f1", "test/roc_auc", "test/log_loss"}
+BEST = {"best/validation_loss", "best/epoch"}
+PARAMS = {"dataset", "model", "seed", "hidden_units", "depth", "width", "activation", "optimizer", "lr", "epochs"}
+
+
+def download(finished: Finished, run_id: str, path: str = "") -> Path:
+    """An artifact on disk; `mlflow-artifacts` needs the store's address."""
+    mlflow.set_tracking_uri(f"sqlite:///{finished.folder / 'mlflow.db'}")
+    return Path(finished.client.download_artifacts(run_id, path))
+
+
+def test_one_parent_with_a_child_for_each_model_run(finished: Finished) -> None:
+    """One parent, named as the experiment, and dataset × model × seed children nested under it, all FINISHED."""
+    assert finished.parent.data.tags["photofinish.experiment"] == "tiny"
+    assert finished.parent.info.run_name == "tiny"
+    assert finished.client.get_experiment(finished.parent.info.experiment_id).name == "tiny"
+    assert len(finished.children) == 2 * 2 * 3
+    assert {run.info.status for run in [*finished.children, finished.parent]} == {"FINISHED"}
+    assert finished.child("circles", "relu", 1).info.run_name == "circles · relu · seed 1"
+
+
+def test_children_carry_the_contracts_params_and_tags(finished: Finished) -> None:
+    """Params and tags have the contract's names, fingerprints are distinct, and completion is marked."""
+    for run in finished.children:
+        assert set(run.data.params) >= PARAMS | {"batch_size"}
+        assert run.data.tags["photofinish.role"] == "model"
+        assert run.data.tags["photofinish.status"] == "complete"
+    assert len({run.data.tags["photofinish.fingerprint"] for run in finished.children}) == 12
+    params = finished.child("blobs", "relu", 2).data.params
+    assert (params["hidden_units"], params["depth"], params["width"]) == ("[4, 3]", "2", "4")
+    assert (params["activation"], params["optimizer"], params["lr"], params["epochs"]) == ("relu", "Adam", "0.05", "12")
+
+
+def test_curves_have_a_value_an_epoch(finished: Finished) -> None:
+    """Each curve has the steps 0 … epochs - 1, and the values of `history.parquet`."""
+    run = finished.child("blobs", "relu", 2)
+    assert set(run.data.metrics) >= CURVES | FINAL | BEST
+    history = pd.read_parquet(download(finished, finished.parent.info.run_id, "history.parquet"))
+    own = history[history["run_id"] == run.info.run_id]
+    for key in CURVES:
+        logged = sorted(finished.client.get_metric_history(run.info.run_id, key), key=lambda point: point.step)
+        assert [point.step for point in logged] == list(range(12))
+        assert [point.value for point in logged] == own[key.replace("/", "_")].tolist()
+    losses = own["validation_loss"].to_numpy()
+    assert run.data.metrics["best/validation_loss"] == losses.min()
+    assert run.data.metrics["best/epoch"] == losses.argmin()
+
+
+def test_final_metrics_are_those_of_the_ledger(finished: Finished) -> None:
+    """`test/accuracy` of every child is the share of test rows in the ledger that its probabilities get right."""
+    ledger = pd.read_parquet(download(finished, finished.parent.info.run_id, "predictions.parquet"))
+    assert list(ledger.columns[:7]) == ["dataset", "model", "seed", "run_id", "split", "row_id", "label"]
+    for run in finished.children:
+        own = ledger[(ledger["run_id"] == run.info.run_id) & (ledger["split"] == "test")]
+        table = own[[column for column in own.columns if column.startswith("p_")]].dropna(axis=1).to_numpy()
+        accuracy = (table.argmax(axis=1) == own["label"]).mean()
+        assert run.data.metrics["test/accuracy"] == pytest.approx(accuracy)
+
+
+def test_parent_says_where_it_came_from(finished: Finished) -> None:
+    """The parent holds the resolved experiment, versions, commit and command, and each stage's wall time."""
+    folder = download(finished, finished.parent.info.run_id)
+    assert load(folder / "experiment.yaml") == load(finished.folder / "tiny.yaml")
+    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    assert provenance["versions"]["torch"].startswith("2.13.0")
+    assert provenance["command"].startswith("python -m pipeline")
+    seconds = {key for key in finished.parent.data.metrics if key.startswith("seconds/")}
+    assert seconds == {f"seconds/{stage}" for stage in ("generate", "split", "tune", "train", "evaluate", "report")}
+    assert finished.parent.data.tags["mlflow.note.content"] == "Is <b>this</b> a question?"
+
+
+def test_datasets_are_logged_with_a_digest_over_their_content(finished: Finished) -> None:
+    """Parent and children name their datasets; equal data have equal digests, other data other ones."""
+    inputs = {item.dataset.name: item.dataset for item in finished.parent.inputs.dataset_inputs}
+    assert set(inputs) == {"circles", "blobs"}
+    (own,) = finished.child("circles", "relu", 0).inputs.dataset_inputs
+    assert own.dataset.digest == inputs["circles"].digest != inputs["blobs"].digest
+    assert json.loads(own.dataset.source)["sha256"].startswith(own.dataset.digest)
+
+
+def test_weights_give_the_ledgers_probabilities(finished: Finished) -> None:
+    """Every child's weights, read from safetensors, predict the probabilities in its ledger."""
+    from pipeline.tracking.files import load_split
+
+    split = load_split("blobs", download(finished, finished.parent.info.run_id, "data"))
+    for seed in range(3):
+        run = finished.child("blobs", "relu", seed)
+        network = load_network(download(finished, run.info.run_id, "network"))
+        assert network.hidden_units == (4, 3)
+        predictions = pd.read_parquet(download(finished, run.info.run_id, "predictions.parquet"))
+        rows = predictions["row_id"].to_numpy()
+        table = probabilities(predict_logits(network, split.scaled_features(rows)), "multiclass")
+        np.testing.assert_array_equal(table, predictions[["p_0", "p_1", "p_2"]])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ["circles", "blobs"])
+def test_servable_model_predicts_the_ledger_in_another_process(
+    finished: Finished, dataset: str, tmp_path: Path
+) -> None:
+    """The best run of a dataset × model, loaded by mlflow.pyfunc in another process, gives its ledger to 1e-6."""
+    best = [run for run in finished.children if run.data.tags.get("photofinish.best") == "true"]
+    assert len(best) == 4
+    (run,) = [r for r in best if r.data.params["dataset"] == dataset and r.data.params["model"] == "relu"]
+    losses = {
+        child.info.run_id: finished.client.get_metric_history(child.info.run_id, "validation/loss")[-1].value
+        for child in finished.children
+        if (child.data.params["dataset"], child.data.params["model"]) == (dataset, "relu")
+    }
+    assert min(losses, key=lambda run_id: losses[run_id]) == run.info.run_id
+    table = pd.read_parquet(download(finished, finished.parent.info.run_id, "data") / f"{dataset}.parquet")
+    predictions = pd.read_parquet(download(finished, run.info.run_id, "predictions.parquet"))
+    raw = table.loc[predictions["row_id"], ["feature_0", "feature_1"]].to_numpy()
+    np.save(tmp_path / "raw.npy", raw)
+    code = (
+        "import sys, numpy, mlflow\n"
+        "mlflow.set_tracking_uri(sys.argv[1])\n"
+        "model = mlflow.pyfunc.load_model(sys.argv[2])\n"
+        "numpy.save(sys.argv[4], model.predict(numpy.load(sys.argv[3])))\n"
+    )
+    uri, model = f"sqlite:///{finished.folder / 'mlflow.db'}", f"runs:/{run.info.run_id}/model"
+    arguments = [uri, model, str(tmp_path / "raw.npy"), str(tmp_path / "served.npy")]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, cwd=tmp_path)
+    expected = predictions[[c for c in predictions.columns if c.startswith("p_")]].to_numpy()
+    np.testing.assert_allclose(np.load(tmp_path / "served.npy"), expected, rtol=0, atol=1e-6)
+
+
+def test_report_is_rebuilt_from_the_store_alone(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`report RUN_ID`, elsewhere and without the experiment file, quietly gives the same page and tables."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished.folder / 'mlflow.db'}")
+    assert main(["report", finished.parent.info.run_id]) == 0
+    assert capsys.readouterr().err == ""
+    rebuilt = tmp_path / "reports" / "tiny"
+    for name in ("index.html", "metrics.csv"):
+        assert (rebuilt / name).read_bytes() == (finished.report / name).read_bytes()
+    for name in ("predictions.parquet", "history.parquet"):
+        pd.testing.assert_frame_equal(pd.read_parquet(rebuilt / name), pd.read_parquet(finished.report / name))
+
+
+def test_report_of_an_experiment_takes_its_newest_comparison(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`report EXPERIMENT` finds the run by the experiment's name; without one it says how to make it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished.folder / 'mlflow.db'}")
+    assert main(["report", str(finished.folder / "tiny.yaml")]) == 0
+    assert finished.parent.info.run_id in (tmp_path / "reports" / "tiny" / "index.html").read_text(encoding="utf-8")
+    text = (finished.folder / "tiny.yaml").read_text(encoding="utf-8").replace("name: tiny", "name: other")
+    (tmp_path / "other.yaml").write_text(text, encoding="utf-8")
+    assert main(["report", "other.yaml"]) == 1
+    assert "no finished comparison of 'other'" in capsys.readouterr().err
+    assert main(["report", "0" * 32]) == 1
+    assert "no run" in capsys.readouterr().err

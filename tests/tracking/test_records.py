@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.artifacts import History
+from pipeline.tracking.records import kept_epochs
+
+
+def history(epochs: int, best: int) -> History:
+    losses = np.abs(np.arange(epochs) - best).astype(float)
+    return History(losses, losses, losses, losses)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "points", "step"),
+    [(12, 100, 1), (100, 100, 1), (101, 100, 2), (1000, 100, 10), (1000, 250, 5), (7, 2, 5)],
+)
+def test_curves_are_thinned_evenly(epochs: int, points: int, step: int) -> None:
+    """Epochs are kept at a round step that leaves at most the asked number, and the last and the best come on top."""
+    kept = kept_epochs(history(epochs, best=epochs // 2 + 1), points)
+    assert kept == sorted({*range(0, epochs, step), epochs // 2 + 1, epochs - 1})
+    assert len(kept) <= points + 2
+
+
+def test_short_curve_of_a_diverged_run_is_kept_as_it_is() -> None:
+    """A run that diverged at once has no epochs to keep, and that is no error; NaN is never the best."""
+    assert kept_epochs(history(0, 0), 100) == []
+    unwatched = History(np.ones(3), np.ones(3), np.full(3, np.nan), np.full(3, np.nan))
+    assert kept_epochs(unwatched, 2) == [0, 2]

@@ -1,0 +1,319 @@
+"""The population against the plain thing: each member must equal its own `nn.Sequential` loop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from pipeline.errors import BadInput
+from pipeline.training.networks import ACTIVATIONS
+from pipeline.training.population import (
+    MOST_ROWS,
+    STACK_BYTES,
+    Member,
+    Outcome,
+    Population,
+    Rows,
+    Shape,
+    finish_population,
+    stacks,
+    train_population,
+)
+
+LOSSES = {
+    "bce_with_logits": nn.BCEWithLogitsLoss(),
+    "cross_entropy": nn.CrossEntropyLoss(),
+    "l1": nn.L1Loss(),
+    "mse": nn.MSELoss(),
+}
+
+
+def make_rows(loss: str, n_rows: int, seed: int, n_classes: int = 3) -> Rows:
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(n_rows, 3)).astype(np.float32)
+    score = features[:, 0] * features[:, 1] + features[:, 2]
+    if loss == "bce_with_logits":
+        return Rows(features, (score > 0).astype(np.int64))
+    if loss == "cross_entropy":
+        return Rows(features, np.digitize(score, [-0.5, 0.5]).astype(np.int64) % n_classes)
+    return Rows(features, score.astype(np.float32))
+
+
+def n_outputs(loss: str) -> int:
+    return 3 if loss == "cross_entropy" else 1
+
+
+def plain_loop(shape: Shape, member: Member, train: Rows, monitored: Rows) -> tuple[nn.Sequential, list[list[float]]]:
+    """Train one member by the book: nn.Linear, torch.optim, DataLoader, one epoch after another."""
+    dtype = torch.float64 if shape.double else torch.float32
+    torch.manual_seed(member.seed)
+    sizes = [train.features.shape[1], *member.hidden_units, shape.n_outputs]
+    layers: list[nn.Module] = []
+    for into, out in pairwise(sizes):
+        layers += [nn.Linear(into, out), ACTIVATIONS[shape.activation].module()]
+    network = nn.Sequential(*layers[:-1]).to(dtype)
+    arguments = {"lr": member.lr, "weight_decay": member.weight_decay}
+    if shape.optimizer == "SGD":
+        arguments["momentum"] = member.momentum
+    optimizer = getattr(torch.optim, shape.optimizer)(network.parameters(), **arguments)
+    target_dtype = torch.int64 if shape.loss == "cross_entropy" else dtype
+    train_set, monitored_set = (
+        TensorDataset(torch.from_numpy(rows.features).to(dtype), torch.from_numpy(rows.target).to(target_dtype))
+        for rows in (train, monitored)
+    )
+    torch.manual_seed(member.seed)
+    size = member.batch_size or len(train)
+    loader = DataLoader(train_set, batch_size=size, shuffle=member.batch_size is not None)
+    monitored_loader = DataLoader(monitored_set, batch_size=len(monitored))
+
+    def loss_of(features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        logits = network(features)
+        return LOSSES[shape.loss](logits if shape.loss == "cross_entropy" else logits[:, 0], target)
+
+    curves = []
+    for _ in range(member.epochs):
+        total = 0.0
+        for features, target in loader:
+            loss = loss_of(features, target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(features)
+        with torch.no_grad():
+            after = [loss_of(features, target).item() for features, target in monitored_loader]
+        curves.append([total / len(train), after[0]])
+    return network, curves
+
+
+def assert_equals_plain(
+    shape: Shape, member: Member, outcome: Outcome, train: Rows, monitored: Rows, tolerance: float
+) -> None:
+    network, curves = plain_loop(shape, member, train, monitored)
+    linears = [layer for layer in network if isinstance(layer, nn.Linear)]
+    for weight, bias, linear in zip(outcome.network.weights, outcome.network.biases, linears, strict=True):
+        # A network is handed on in single precision, so weights are compared to that; curves to the tolerance.
+        np.testing.assert_allclose(weight, linear.weight.detach().numpy(), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(bias, linear.bias.detach().numpy(), rtol=1e-6, atol=1e-6)
+    expected = np.array(curves)
+    np.testing.assert_allclose(outcome.history.train_loss, expected[:, 0], rtol=0, atol=tolerance)
+    np.testing.assert_allclose(outcome.history.validation_loss, expected[:, 1], rtol=0, atol=tolerance)
+
+
+@st.composite
+def populations(draw: st.DrawFn, *, alike: bool) -> tuple[Shape, list[Member]]:
+    """Random shape and members, with learning rates at which no optimizer here runs away.
+
+    Members that are alike have one depth and one batch size, so that they fit one stack.
+    """
+    optimizer = draw(st.sampled_from(["SGD", "Adam", "AdamW"]))
+    loss = draw(st.sampled_from(sorted(LOSSES)))
+    activation = draw(st.sampled_from(sorted(ACTIVATIONS)))
+    shape = Shape(activation, loss, optimizer, n_outputs(loss), double=True)
+    low, high = (1e-3, 0.05) if optimizer == "SGD" else (1e-4, 0.01)
+
+    def member(kind: tuple[int, int | None]) -> st.SearchStrategy[Member]:
+        depth, batch_size = kind
+        return st.builds(
+            Member,
+            seed=st.integers(0, 2**31),
+            hidden_units=st.tuples(*[st.integers(1, 9)] * depth),
+            lr=st.floats(low, high),
+            epochs=st.sampled_from([1, 50, 200] if batch_size is None else [1, 8, 40]),
+            momentum=st.sampled_from([0.0, 0.9]) if optimizer == "SGD" else st.just(0.0),
+            weight_decay=st.sampled_from([0.0, 0.01]),
+            batch_size=st.just(batch_size),
+        )
+
+    kinds = st.tuples(st.integers(0, 3), st.sampled_from([None, 7, 16]))
+    members = member(draw(kinds)) if alike else kinds.flatmap(member)
+    return shape, draw(st.lists(members, min_size=1, max_size=4))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(populations(alike=False))
+def test_member_equals_plain_loop(drawn: tuple[Shape, list[Member]]) -> None:
+    """Whatever the specs and whatever its company, a member's curves equal its own plain loop's to 1e-9 in float64."""
+    shape, members = drawn
+    train, monitored = make_rows(shape.loss, 40, 1), make_rows(shape.loss, 20, 2)
+    outcomes = train_population(shape, members, train, monitored)
+    for member, outcome in zip(members, outcomes, strict=True):
+        # The loss at the last epoch has the whole training behind it; L1's sign gradients may jump at a kink.
+        assert_equals_plain(shape, member, outcome, train, monitored, 1e-7 if shape.loss == "l1" else 1e-9)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(populations(alike=True), st.data())
+def test_pruned_member_equals_a_shorter_one(drawn: tuple[Shape, list[Member]], data: st.DataObject) -> None:
+    """A member pruned after any epoch is one with so many epochs, and those that stay don't notice."""
+    shape, members = drawn
+    train, monitored = make_rows(shape.loss, 40, 1), make_rows(shape.loss, 20, 2)
+    stops = [data.draw(st.integers(1, member.epochs)) for member in members]
+
+    def prune(population: Population) -> None:
+        population.release([index for index in population.active if stops[index] == population.epoch])
+
+    outcomes = finish_population(Population(shape, members, train, monitored), announce=prune)
+    for member, stop, outcome in zip(members, stops, outcomes, strict=True):
+        shorter = replace(member, epochs=stop)
+        assert_equals_plain(shape, shorter, outcome, train, monitored, 1e-7 if shape.loss == "l1" else 1e-9)
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_weights_equal_to_1e9_after_200_epochs(loss: str) -> None:
+    """In float64 the weights themselves equal the plain loop's to 1e-9 after 200 epochs, padding included."""
+    shape = Shape("sigmoid", loss, "SGD", n_outputs(loss), double=True)
+    members = [Member(seed, units, 0.05, 200) for seed, units in enumerate([(3, 8), (7, 2), (8, 8)])]
+    train, monitored = make_rows(loss, 40, 1), make_rows(loss, 20, 2)
+    population = Population(shape, members, train, monitored)
+    for _ in range(199):
+        population.run_epoch()
+    population._update()
+    for position, member in enumerate(members):
+        network, _ = plain_loop(shape, member, train, monitored)
+        linears = [layer for layer in network if isinstance(layer, nn.Linear)]
+        for weights, linear in zip(population.stack.weights_poi, linears, strict=True):
+            out, into = linear.weight.shape
+            own = weights[position, :out, :into].detach()
+            np.testing.assert_allclose(own, linear.weight.detach(), rtol=0, atol=1e-9)
+            assert not weights[position, out:].any()
+            assert not weights[position, :, into:].any()
+
+
+@pytest.mark.parametrize("batch_size", [None, 16])
+@pytest.mark.parametrize(
+    ("loss", "optimizer"), [("bce_with_logits", "Adam"), ("cross_entropy", "SGD"), ("mse", "AdamW")]
+)
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_bits_do_not_depend_on_company(activation: str, loss: str, optimizer: str, batch_size: int | None) -> None:
+    """In float32 a member has the same bits alone, in a pair, and among seventeen of its own widths."""
+    shape = Shape(activation, loss, optimizer, n_outputs(loss))
+    train, monitored = make_rows(loss, 301, 1), make_rows(loss, 99, 2)
+    epochs = 60 if batch_size is None else 5
+    members = [Member(seed, (10, 7), 0.01, epochs, momentum=0.5, batch_size=batch_size) for seed in range(17)]
+    alone = train_population(shape, members[:1], train, monitored)[0]
+    for size in (2, 17):
+        among = train_population(shape, members[:size], train, monitored)[0]
+        for own, other in zip(alone.network.weights, among.network.weights, strict=True):
+            assert own.tobytes() == other.tobytes()
+        for own, other in zip(alone.network.biases, among.network.biases, strict=True):
+            assert own.tobytes() == other.tobytes()
+        assert alone.history.validation_loss.tobytes() == among.history.validation_loss.tobytes()
+
+
+def test_diverging_member_leaves_others_untouched() -> None:
+    """A loss that becomes NaN ends that member with the reason, and changes no bit of the others."""
+    shape = Shape("relu", "mse", "SGD", 1)
+    train, monitored = make_rows("mse", 60, 1), make_rows("mse", 30, 2)
+    calm = [Member(seed, (8,), 0.05, 100) for seed in (1, 2)]
+    wild = Member(3, (8,), 1e6, 100)
+    first, failed, second = train_population(shape, [calm[0], wild, calm[1]], train, monitored)
+    assert failed.failure is not None
+    assert failed.failure.startswith(("train/loss became", "validation/loss became"))
+    assert np.isfinite(failed.history.train_loss).all()
+    assert f"in epoch {len(failed.history.train_loss)}" in failed.failure
+    assert first.failure is None
+    for outcome, expected in zip((first, second), train_population(shape, calm, train, monitored), strict=True):
+        assert outcome.network.weights[0].tobytes() == expected.network.weights[0].tobytes()
+
+
+def test_members_stop_at_their_own_epochs() -> None:
+    """A member with fewer epochs leaves with a shorter history, and equals the same member trained without company."""
+    shape = Shape("tanh", "bce_with_logits", "SGD", 1)
+    train, monitored = make_rows("bce_with_logits", 40, 1), make_rows("bce_with_logits", 20, 2)
+    members = [Member(seed, (4,), 0.1, epochs, batch_size=16) for seed, epochs in enumerate((5, 30, 1))]
+    announced: list[tuple[int, int]] = []
+    outcomes = train_population(
+        shape, members, train, monitored, announce=lambda p: announced.append((p.epoch, len(p.active)))
+    )
+    assert [len(outcome.history.train_loss) for outcome in outcomes] == [5, 30, 1]
+    assert announced[0] == (1, 2)
+    assert announced[4] == (5, 1)
+    assert announced[-1] == (30, 0)
+    alone = train_population(shape, members[:1], train, monitored)[0]
+    assert outcomes[0].network.weights[0].tobytes() == alone.network.weights[0].tobytes()
+
+
+def test_without_monitored_rows_there_is_no_validation_curve() -> None:
+    """A population trains without monitored rows, and then says nothing about validation."""
+    shape = Shape("relu", "bce_with_logits", "SGD", 1)
+    train = make_rows("bce_with_logits", 40, 1)
+    nothing = Rows(train.features[:0], train.target[:0])
+    outcome = train_population(shape, [Member(0, (4,), 0.1, 3)], train, nothing)[0]
+    assert set(outcome.history.curves()) == {"train/loss", "train/accuracy"}
+
+
+def test_long_parts_go_through_in_blocks() -> None:
+    """More rows than one block holds, in training, monitoring or a batch, give what the plain loop gives."""
+    train, monitored = make_rows("cross_entropy", MOST_ROWS + 1000, 1), make_rows("cross_entropy", 2 * MOST_ROWS + 5, 2)
+    for batch_size in (None, MOST_ROWS + 10):
+        shape = Shape("tanh", "cross_entropy", "Adam", 3, double=True)
+        member = Member(0, (4, 3), 0.01, 4, batch_size=batch_size)
+        (outcome,) = train_population(shape, [member], train, monitored)
+        assert_equals_plain(shape, member, outcome, train, monitored, 1e-9)
+
+
+def test_stacks_hold_members_that_are_alike() -> None:
+    """Every member is in one stack; a stack has one depth, pads less than twofold, and stays within its memory."""
+    shape = Shape("relu", "bce_with_logits", "SGD", 1)
+    widths = [(4,), (5, 5), (7,), (8,), (15, 2), (), (), (512, 512), (300, 512)] * 50
+    members = [Member(seed, units, 0.1, 1, batch_size=seed % 3 or None) for seed, units in enumerate(widths)]
+    chosen = stacks(shape, members, 800, 200, 2**40)
+    assert sorted(index for stack in chosen for index in stack) == list(range(len(members)))
+    for stack in chosen:
+        units = [members[index].hidden_units for index in stack]
+        assert len({(len(members[index].hidden_units), members[index].batch_size) for index in stack}) == 1
+        widest = [max(own, default=0) for own in units]
+        assert max(widest) < 2 * min(widest) or max(widest) == 0
+        rows = {None: 800, 1: 32, 2: 32}[members[stack[0]].batch_size] + 224
+        need = max(sum(own) for own in units) * rows * 4 * len(stack)
+        assert need <= STACK_BYTES or len(stack) == 1
+
+
+def test_padding_outlives_the_member_it_was_for() -> None:
+    """When the widest member leaves, the padding of those that stay still passes nothing on."""
+    shape = Shape("sigmoid", "bce_with_logits", "Adam", 1, double=True)
+    train, monitored = make_rows("bce_with_logits", 40, 1), make_rows("bce_with_logits", 20, 2)
+    members = [Member(0, (4,), 0.01, 50), Member(1, (5,), 0.01, 1)]
+    narrow, _ = train_population(shape, members, train, monitored)
+    assert_equals_plain(shape, members[0], narrow, train, monitored, 1e-9)
+
+
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_accuracy_of_all_rows_is_one(batch_size: int | None) -> None:
+    """Accuracy is a count over a count: exactly 1 when every row is right, on any number of rows."""
+    random = np.random.default_rng(0)
+    features = random.normal(size=(33, 1)).astype(np.float32)
+    rows = Rows(features, (features[:, 0] > 0).astype(np.int64))
+    shape = Shape("identity", "bce_with_logits", "SGD", 1)
+    (outcome,) = train_population(shape, [Member(0, (), 5.0, 200, batch_size=batch_size)], rows, rows)
+    assert outcome.history.train_accuracy[-1] == 1
+    assert outcome.history.validation_accuracy[-1] == 1
+    shares = outcome.history.validation_accuracy * 33
+    assert (shares == shares.round()).all()
+
+
+def test_memory_bounds_a_stack() -> None:
+    """Less memory makes smaller stacks; too little for a single network is told with what it takes."""
+    shape = Shape("relu", "bce_with_logits", "SGD", 1)
+    members = [Member(seed, (100, 100), 0.1, 1) for seed in range(20)]
+    assert max(map(len, stacks(shape, members, 800, 200, 6 * 2**20))) == 2
+    with pytest.raises(BadInput, match="--memory: 1 MiB are too few for one network of 201 units; allow at least 3"):
+        stacks(shape, members, 800, 200, 2**20)
+
+
+def test_order_of_outcomes_is_that_of_the_members() -> None:
+    """However members are stacked, each gets its own outcome."""
+    shape = Shape("relu", "mse", "SGD", 1)
+    train, monitored = make_rows("mse", 40, 1), make_rows("mse", 20, 2)
+    members = [Member(3, (40,), 0.01, 2), Member(1, (), 0.01, 3), Member(2, (3, 3), 0.01, 1), Member(0, (4,), 0.01, 4)]
+    outcomes = train_population(shape, members, train, monitored)
+    assert [outcome.network.hidden_units for outcome in outcomes] == [(40,), (), (3, 3), (4,)]
+    assert [len(outcome.history.train_loss) for outcome in outcomes] == [2, 3, 1, 4]
