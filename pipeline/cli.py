@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
-from pipeline import __version__
+from pipeline import __version__, interruption
 from pipeline.errors import BadInput, Interrupted, PhotofinishError
 
 STAGES = ("generate", "split", "tune", "train", "evaluate", "report")  # as runner.STAGES, without its imports
@@ -23,9 +21,7 @@ MLFLOW_RUN = "MLFLOW_RUN_ID"  # set by `mlflow run` for the command it starts
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    # SIGINT too: after a plain KeyboardInterrupt Python may end the process by the signal instead of our exit code.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    interruption.install()
     try:
         options = _parser().parse_args(arguments)
         options.command(options)
@@ -157,10 +153,6 @@ def _seed_count(text: str) -> int | None:
 
 def _looks_like_run_id(text: str) -> bool:
     return len(text) == 32 and set(text) <= set("0123456789abcdef")
-
-
-def _interrupt(number: int, _: FrameType | None) -> NoReturn:
-    raise Interrupted(f"signal {signal.Signals(number).name}")
 
 
 def _say(line: str) -> None:

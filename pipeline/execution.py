@@ -21,7 +21,7 @@ def map_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], jobs: i
     import joblib
 
     # After an interrupt joblib would explain that some work was for nothing, which whoever interrupted knows.
-    warnings.filterwarnings("ignore", message=".*tasks have been successfully executed")
+    warnings.filterwarnings("ignore", message=".*tasks (have been successfully|which were still)")
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
         yield from parallel(joblib.delayed(function)(task) for task in tasks)

@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +25,7 @@ from mlflow.types import Schema, TensorSpec
 from pipeline.artifacts import EvaluatedModel, Split, TrainedModel
 from pipeline.errors import StoreError
 from pipeline.experiment import Experiment, to_yaml
+from pipeline.interruption import deferred
 from pipeline.tracking import records
 from pipeline.tracking.afterwards import set_status_afterwards
 from pipeline.tracking.files import save_split
@@ -58,6 +59,7 @@ class ComparisonWriter:
     def __enter__(self) -> ComparisonWriter:
         return self
 
+    @deferred()
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -72,6 +74,7 @@ class ComparisonWriter:
         if status == "KILLED" and self._is_mlflow_runs:
             set_status_afterwards(self.run_id, status)
 
+    @deferred()
     def describe(self, provenance: Provenance, file: str, splits: Sequence[Split]) -> None:
         """Log what the comparison is made of, before anything is trained."""
         self._log(
@@ -90,6 +93,7 @@ class ComparisonWriter:
         inputs = [_dataset_input(split, "comparison") for split in splits]
         self._client.log_inputs(self.run_id, inputs)
 
+    @deferred()
     def write_training(self, trained: TrainedModel, split: Split) -> str:
         """Log one model run's parameters, curves and weights as a child; returns its run id."""
         record = records.training_record(trained, split, self._experiment, self.run_id)
@@ -108,6 +112,7 @@ class ComparisonWriter:
             save_network(trained.network, folder / "network")
         return run_id
 
+    @deferred()
     def write_evaluation(self, model: EvaluatedModel, run_id: str) -> None:
         """Log one model run's final numbers and predictions."""
         self._log(run_id, records.evaluation_record(model))
@@ -115,6 +120,7 @@ class ComparisonWriter:
             with self._artifacts(run_id) as folder:
                 model.predictions.to_parquet(folder / "predictions.parquet", index=False)
 
+    @deferred()
     def write_servable(self, model: EvaluatedModel, split: Split, run_id: str) -> None:
         """Log the model run as a model that takes raw features: the best run of a dataset × model."""
         from pipeline.training.serving import ServableModel
@@ -138,6 +144,7 @@ class ComparisonWriter:
             )
         self._client.set_tag(run_id, records.BEST, "true")
 
+    @deferred()
     def finish(self, model: EvaluatedModel, run_id: str, *, evaluated: bool) -> None:
         """Close a child; the mark of completion comes last, when all of it is written."""
         trained = model.trained
@@ -147,15 +154,18 @@ class ComparisonWriter:
             self._client.set_tag(run_id, records.STATUS, "complete")
         self._open_children.remove(run_id)
 
+    @deferred()
     def write_tables(self, folder: Path) -> None:
         """Log the tables of all model runs to the parent."""
         self._client.log_artifacts(self.run_id, str(folder))
 
+    @deferred()
     def write_report(self, folder: Path) -> None:
         """Log a report's page and pictures to the parent; its tables are there already."""
         self._client.log_artifact(self.run_id, str(folder / "index.html"), "report")
         self._client.log_artifacts(self.run_id, str(folder / "figures"), "report/figures")
 
+    @deferred()
     def write_stage_seconds(self, seconds: Mapping[str, float]) -> None:
         """Log each stage's wall time to the parent."""
         self._log(self.run_id, records.stage_seconds_record(seconds, time.time()))
@@ -177,17 +187,25 @@ class ComparisonWriter:
             self._client.log_artifacts(run_id, folder)
 
 
-def open_comparison(experiment: Experiment) -> ComparisonWriter:
-    """Open the parent run: the one that `mlflow run` made, else a new one.
+@contextmanager
+def open_comparison(experiment: Experiment) -> Iterator[ComparisonWriter]:
+    """Open the parent run, and close it after the block.
 
-    It lies in the MLflow experiment that `mlflow run` or MLFLOW_EXPERIMENT_NAME / _ID chose, else in the one called as
-    the file's `name`.
+    The parent is the run that `mlflow run` made, else a new one. It lies in the MLflow experiment that `mlflow run` or
+    MLFLOW_EXPERIMENT_NAME / _ID chose, else in the one called as the file's `name`.
 
     Raises
     ------
     StoreError
         When the store can't be reached, or the experiment was deleted in it.
     """
+    with ExitStack() as stack:
+        with deferred():  # a signal now is raised when the run is known to the stack, which closes it
+            comparison = stack.enter_context(_open(experiment))
+        yield comparison
+
+
+def _open(experiment: Experiment) -> ComparisonWriter:
     client = connect()
     try:
         run_id = os.environ.get("MLFLOW_RUN_ID")
