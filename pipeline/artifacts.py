@@ -7,7 +7,7 @@ mean the same in every split, ledger and picture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -169,3 +169,43 @@ class EvaluatedModel:
     trained: TrainedModel
     metrics: Mapping[str, float] = field(default_factory=dict)
     predictions: pd.DataFrame | None = None
+
+
+TrialState = Literal["complete", "pruned", "failed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One trial of a search: some hyperparameters, and what they were worth on validation rows.
+
+    `steps` are the objective's values after some epochs, the last one included. `history` is the mean over the
+    trial's networks; None when the trial was trained by an earlier execution.
+    """
+
+    number: int
+    state: TrialState
+    params: Mapping[str, Any]
+    value: float | None  # None unless complete
+    steps: Mapping[int, float]  # epochs → objective
+    seconds: float  # of training, this trial's share
+    started_at: float  # seconds since 1970
+    failure: str | None = None
+    history: History | None = None
+    run_id: str | None = None  # in MLflow
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """One finished study: dataset × model with its trials and the best of them."""
+
+    name: str  # the study's, <experiment>/<dataset>/<model>
+    dataset: str
+    model: str
+    objective: str  # "validation/log_loss"
+    minimizes: bool
+    storage: str  # its address, without a password
+    space: Mapping[str, Sequence[Any]]  # hyperparameter → as the file writes it
+    trials: tuple[Trial, ...]
+    best: Trial
+    importances: Mapping[str, float]  # shares of 1; empty when there were too few trials
+    edges: tuple[str, ...]  # a line for each best value at the end of its range

@@ -10,10 +10,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pipeline import __version__, interruption
 from pipeline.errors import BadInput, Interrupted, PhotofinishError
+
+if TYPE_CHECKING:
+    from pipeline.experiment import Experiment
+    from pipeline.runner import Stage
 
 STAGES = ("generate", "split", "tune", "train", "evaluate", "report")  # as runner.STAGES, without its imports
 MLFLOW_RUN = "MLFLOW_RUN_ID"  # set by `mlflow run` for the command it starts
@@ -39,19 +43,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_command(options: argparse.Namespace) -> None:
-    """Run an experiment from file to report."""
+    """Run an experiment from file to report, or to the stage asked for."""
     from pipeline.experiment import find, load
 
     path = find(options.experiment)
-    experiment = load(path, options.set, options.seeds)
+    experiment = load(path, options.set, options.seeds, options.trials)
+    _run(options, experiment, str(path), options.until)
+
+
+def tune_command(options: argparse.Namespace) -> None:
+    """Search the hyperparameters of an experiment, and train nothing else."""
+    from pipeline.experiment import find, load, no_tuning
+
+    path = find(options.experiment)
+    experiment = load(path, options.set, options.seeds, options.trials)
+    if not any(model.tuning for model in experiment.models.values()):
+        raise no_tuning(str(path))
+    _run(options, experiment, str(path), "tune")
+
+
+def _run(options: argparse.Namespace, experiment: Experiment, path: str, until: Stage) -> None:
     from pipeline import console, runner  # after the file is known to be good: bad input is told at once
 
     listener = console.Progress()
     with listener:
         finished = runner.run(
             experiment,
-            str(path),
-            runner.Options(options.until, options.jobs, options.device, options.reports, options.memory),
+            path,
+            runner.Options(
+                until,
+                options.jobs,
+                options.device,
+                options.reports,
+                options.memory,
+                options.storage,
+                options.fresh,
+            ),
             listener,
         )
     console.show(experiment, finished)
@@ -98,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"photofinish {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_tune(commands)
     report = commands.add_parser("report", help="make a report again from the tracking store")
     report.add_argument("experiment", metavar="EXPERIMENT|RUN_ID", help="its newest comparison, or the one named")
     _add_reports(report)
@@ -108,25 +136,40 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
-    run = commands.add_parser("run", help="run an experiment: train, track, evaluate, report")
-    run.add_argument("experiment", metavar="EXPERIMENT", help="a YAML file, or a bare name in experiments/")
+    run = commands.add_parser("run", help="run an experiment: tune, train, track, evaluate, report")
     run.add_argument(
         "--until", choices=STAGES, default="report", metavar="STAGE", help=f"stop after: {', '.join(STAGES)}"
     )
-    run.add_argument("--seeds", type=_seed_count, metavar="N", help="use seeds 0 to N-1 instead of the file's")
-    run.add_argument("--jobs", type=_positive, default=1, metavar="N", help="worker processes (default 1)")
-    run.add_argument(
+    _add_experiment(run)
+    _add_reports(run)
+    run.set_defaults(command=run_command)
+
+
+def _add_tune(commands: argparse._SubParsersAction[_Parser]) -> None:
+    tune = commands.add_parser("tune", help="search the hyperparameters of an experiment, and stop there")
+    _add_experiment(tune)
+    tune.set_defaults(command=tune_command, reports=Path("reports"))
+
+
+def _add_experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="a YAML file, or a bare name in experiments/")
+    parser.add_argument("--seeds", type=_count, metavar="N", help="use seeds 0 to N-1 instead of the file's")
+    parser.add_argument("--trials", type=_count, metavar="N", help="trials of each search instead of the file's")
+    parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="worker processes (default 1)")
+    parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override, such as training.lr=0.01"
     )
-    run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train")
-    run.add_argument(
+    parser.add_argument(
+        "--storage", metavar="URL", help="Optuna's storage (default PHOTOFINISH_STORAGE, else sqlite:///optuna.db)"
+    )
+    parser.add_argument("--fresh", action="store_true", help="delete what earlier searches have found, and search anew")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train")
+    parser.add_argument(
         "--memory",
         type=_mebibytes,
         metavar="MIB",
         help="bound on the buffers of networks that train together (default: an eighth of what is free)",
     )
-    _add_reports(run)
-    run.set_defaults(command=run_command)
 
 
 def _add_reports(parser: argparse.ArgumentParser) -> None:
@@ -146,7 +189,7 @@ def _mebibytes(text: str) -> int:
     return _positive(text) * 2**20
 
 
-def _seed_count(text: str) -> int | None:
+def _count(text: str) -> int | None:
     # MLproject parameters always have a value, so one of them has to mean "none given".
     return None if text == "file" else _positive(text)
 

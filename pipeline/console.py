@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from pipeline.artifacts import Search
     from pipeline.experiment import Experiment
     from pipeline.runner import Finished, Stage
 
@@ -38,6 +40,7 @@ class Progress:
             disable=not console.is_terminal,
         )
         self._tasks: dict[Stage, bars.TaskID] = {}
+        self._said: set[str] = set()
 
     def __enter__(self) -> Progress:
         self._bars.start()
@@ -64,6 +67,12 @@ class Progress:
             task = self._tasks[stage]
             self._bars.update(task, completed=self._bars.tasks[task].total)
 
+    def note(self, line: str) -> None:
+        """Say once what one waits for."""
+        if line not in self._said:
+            self._said.add(line)
+            print(f"photofinish: {line}", file=sys.stderr)
+
 
 class _Count(bars.ProgressColumn):
     """Whole pieces of work, done of total."""
@@ -76,6 +85,8 @@ def show(experiment: Experiment, finished: Finished) -> None:
     """Print what came out, and what to look at next."""
     # Piped output has no width of its own; a table cut to 80 columns would lose its numbers.
     console = Console() if sys.stdout.isatty() else Console(width=200)
+    if finished.searches:
+        _show_searches(console, finished.searches)
     if finished.runs is None:
         _say(f"run {finished.run_id} is in the tracking store; there are no final numbers before stage evaluate")
         return
@@ -120,6 +131,27 @@ def score_table(experiment: Experiment, finished: Finished) -> Table:
         cells = [cell(runs_of(runs, dataset, model), finished.metrics[dataset]) for dataset in finished.splits]
         table.add_row(escape(model), *cells)
     return table
+
+
+def _show_searches(console: Console, searches: Sequence[Search]) -> None:
+    from pipeline.stages.report import edge_notes, tuned_table
+
+    tables = {dataset: tuned_table(searches, dataset) for dataset in dict.fromkeys(s.dataset for s in searches)}
+    columns = list(dict.fromkeys(column for table in tables.values() for column in table["columns"]))
+    shown = Table()
+    for heading in ("dataset", "model"):
+        shown.add_column(heading)
+    for column in columns:
+        shown.add_column(escape(column), justify="right")
+    for dataset, table in tables.items():
+        for model, values in table["rows"]:
+            cells = dict(zip(table["columns"], values, strict=True))
+            shown.add_row(escape(dataset), escape(model), *(cells.get(column, "") for column in columns))
+    counts = sorted({len(search.trials) for search in searches})
+    _say(f"tuned: the best of {' to '.join(map(str, counts[:: len(counts) - 1 or 1]))} trials, in {searches[0].storage}")
+    console.print(shown)
+    for note in edge_notes(searches):
+        _say(note)
 
 
 def compare_addresses(finished: Finished, base: str = DEFAULT_UI) -> dict[str, str]:

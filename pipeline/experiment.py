@@ -14,10 +14,11 @@ from pipeline.artifacts import Task
 from pipeline.comparison.spec import CompareSpec
 from pipeline.errors import BadInput
 from pipeline.spec import Spec
-from pipeline.stages.evaluate import CLASSIFICATION_METRICS, REGRESSION_METRICS
+from pipeline.stages.evaluate import metrics_of
 from pipeline.stages.generate import DatasetSpec, suggestion
 from pipeline.stages.split import SplitSpec
-from pipeline.training.spec import ModelSpec, TrainingSpec, tuning_unavailable
+from pipeline.stages.tuning.spec import SpaceSpec, TunableModelSpec, TuningSpec
+from pipeline.training.spec import TrainingSpec
 
 FOLDER = Path("experiments")
 LARGEST_SEED = 2**63 - 1  # what torch.manual_seed takes
@@ -44,10 +45,10 @@ class Experiment(Spec):
     question: str = ""
     split: SplitSpec = SplitSpec()
     training: TrainingSpec = TrainingSpec()
+    tuning: TuningSpec | None = None
     datasets: Annotated[dict[str, DatasetSpec], Field(min_length=1)]
-    models: Annotated[dict[str, ModelSpec], Field(min_length=1)]
+    models: Annotated[dict[str, TunableModelSpec], Field(min_length=1)]
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(strict=False, min_length=1)] = tuple(range(10))
-    tuning: None = None
     compare: CompareSpec = CompareSpec()
     tracking: TrackingSpec = TrackingSpec()
 
@@ -56,12 +57,12 @@ class Experiment(Spec):
     def _complete(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        if given.get("tuning") is not None:
-            raise tuning_unavailable()
         complete = dict(given)
         for section, key in (("datasets", "split"), ("models", "training")):
             if section in given:
                 complete[section] = _with_defaults(given[section], key, given.get(key))
+        if given.get("tuning") is not None and "models" in given:
+            complete["models"] = _with_tuning(complete["models"], given["tuning"])
         if "seeds" in given:
             complete["seeds"] = _seed_list(given["seeds"])
         # A section whose key stands alone is empty, not wrong; datasets and models can't be.
@@ -94,9 +95,7 @@ class Experiment(Spec):
             When `compare.metric` fits no dataset.
         """
         given = self.compare.metric
-        fitting = {
-            name: REGRESSION_METRICS if task == "regression" else CLASSIFICATION_METRICS for name, task in tasks.items()
-        }
+        fitting = {name: metrics_of(task) for name, task in tasks.items()}
         if given is not None and not any(given in metrics for metrics in fitting.values()):
             known = sorted({metric for metrics in fitting.values() for metric in metrics})
             raise BadInput(
@@ -134,8 +133,10 @@ def catalogue(folder: Path = FOLDER) -> list[Path]:
     return sorted(folder.rglob("*.yaml")) if folder.is_dir() else []
 
 
-def load(path: Path, overrides: Iterable[str] = (), seeds: int | None = None) -> Experiment:
+def load(path: Path, overrides: Iterable[str] = (), seeds: int | None = None, trials: int | None = None) -> Experiment:
     """Read and check an experiment file; overrides are `datasets.circles.noise=0.1`, as `--set` takes them.
+
+    `seeds` and `trials`, where given, replace what the file says of them.
 
     Raises
     ------
@@ -147,7 +148,34 @@ def load(path: Path, overrides: Iterable[str] = (), seeds: int | None = None) ->
         _apply(override, tree)
     if seeds is not None:
         tree["seeds"] = seeds
+    if trials is not None:
+        _set_trials(trials, tree, str(path))
     return check(tree, str(path))
+
+
+def no_tuning(file: str) -> BadInput:
+    """Complain that a file has nothing to tune."""
+    return BadInput(
+        "the file has none",
+        file=file,
+        field="tuning",
+        remedy="add, for instance, tuning: {trials: 20, space: {width: [4, 32], lr: [0.001, 0.1, log]}}",
+    )
+
+
+def _set_trials(trials: int, tree: dict[str, Any], file: str) -> None:
+    """Give every search of an experiment as many trials."""
+    models = tree.get("models")
+    sections = [tree, *(models.values() if isinstance(models, dict) else [])]
+    searches = [
+        section["tuning"]
+        for section in sections
+        if isinstance(section, dict) and isinstance(section.get("tuning"), dict)
+    ]
+    if not searches:
+        raise no_tuning(file)
+    for search in searches:
+        search["trials"] = trials
 
 
 def check(tree: Any, file: str) -> Experiment:
@@ -230,6 +258,18 @@ def _with_defaults(entries: Any, key: str, defaults: Any) -> Any:
     return {name: complete(entry) for name, entry in entries.items()}
 
 
+def _with_tuning(models: Any, tuning: Any) -> Any:
+    """Lay each model's search over the experiment's; `tuning: null` on a model means none."""
+    if not isinstance(models, dict) or not isinstance(tuning, dict):
+        return models
+
+    def complete(model: Any) -> Any:
+        own = model.get("tuning", {}) if isinstance(model, dict) else None
+        return {**model, "tuning": {**tuning, **own}} if isinstance(own, dict) else model
+
+    return {name: complete(model) for name, model in models.items()}
+
+
 def _seed_list(seeds: Any) -> Any:
     if isinstance(seeds, int) and not isinstance(seeds, bool):
         if seeds < 1:
@@ -298,6 +338,7 @@ def _translate(detail: Mapping[str, Any], field: str, others: str) -> BadInput:
     message = str(detail["msg"])
     message = message.replace("Input should be", "should be").replace("Input should have", "should have")
     message = message.replace("a valid dictionary", "a mapping of names to values")
+    message = re.sub(r" or instance of \w+", "", message).replace("a valid tuple", "a list")
     if kind == "too_short":
         message = "is empty: give at least one"
     shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}…"
@@ -311,7 +352,7 @@ def _keys_beside(field: str) -> list[str]:
     if len(parts) >= 2:
         sections: dict[str, type[Spec]] = {"split": SplitSpec, "training": TrainingSpec, "compare": CompareSpec}
         sections |= {"tracking": TrackingSpec}
-        sections |= {"models": ModelSpec, "datasets": DatasetSpec}
+        sections |= {"models": TunableModelSpec, "datasets": DatasetSpec, "tuning": TuningSpec, "space": SpaceSpec}
         named = [sections[part] for part in parts[:-1] if part in sections]
         spec = named[-1] if named else Experiment
     return list(spec.model_fields)

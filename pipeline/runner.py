@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 from weakref import WeakKeyDictionary
 
-from pipeline.artifacts import Dataset, EvaluatedModel, Split, TrainedModel
+from pipeline.artifacts import Dataset, EvaluatedModel, Search, Split, TrainedModel
 from pipeline.errors import AllMembersFailed, BadInput
 from pipeline.execution import map_tasks
 from pipeline.experiment import Experiment
@@ -21,12 +22,14 @@ from pipeline.stages.generate import generate
 from pipeline.stages.ledger import RunKey, history_frame, ledger_frame, run_key, runs_frame
 from pipeline.stages.split import split
 from pipeline.stages.train import TrainTask, check_memory, choose_device, train
-from pipeline.stages.tune import Candidate, tune
+from pipeline.stages.tune import Candidate, SearchPlan, best_candidate, largest_candidate, plan, settle, tune
+from pipeline.stages.tune import connect as connect_storage
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.stages.report import ReportInput
+    from pipeline.stages.tuning.study import Storage
     from pipeline.tracking.writer import ComparisonWriter
     from pipeline.training.population import Population
 
@@ -48,16 +51,21 @@ class Listener(Protocol):
     def end(self, stage: Stage) -> None:
         """End a stage."""
 
+    def note(self, line: str) -> None:
+        """Say what one waits for."""
+
 
 @dataclass(frozen=True)
 class Options:
-    """How to run, as opposed to what: nothing here changes a number."""
+    """How to run, as opposed to what: nothing here changes a number, but for what an older study has found."""
 
     until: Stage = "report"
     jobs: int = 1
     device: str = "auto"
     reports: Path = Path("reports")
     memory: int | None = None  # bytes for the buffers of a stack of networks
+    storage: str | None = None  # Optuna's; None: PHOTOFINISH_STORAGE, else optuna.db here
+    fresh: bool = False  # tune anew, whatever earlier searches have found
 
     def reaches(self, stage: Stage) -> bool:
         """Whether a stage is to be walked."""
@@ -75,6 +83,7 @@ class Finished:
     runs: pd.DataFrame | None = None  # metrics.csv
     best: dict[tuple[str, str], str] = field(default_factory=dict)  # dataset, model → run id
     report: Path | None = None
+    searches: tuple[Search, ...] = ()
 
 
 @dataclass
@@ -120,15 +129,22 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
     with naming_file(file):
         splits = _prepare(experiment, walk)
         metrics = experiment.first_metrics({name: made.dataset.task for name, made in splits.items()})
-        candidates = _tune(experiment, splits, walk)
-        tasks = _train_tasks(experiment, splits, candidates, options) if options.reaches("train") else []
+        settled = _settle(experiment, splits)
+        _check_memory(splits, settled, experiment.seeds, options)
+        plans = [one for one in settled if isinstance(one, SearchPlan)] if options.reaches("tune") else []
+        storage = connect_storage(_storage(options), plans, fresh=options.fresh) if plans else None
     from pipeline.tracking import provenance, writer
 
     origin = provenance.gather(Path.cwd())
     with writer.open_comparison(experiment) as comparison:
         comparison.describe(origin, file, list(splits.values()))
         finished = Finished(comparison.run_id, comparison.experiment_id, splits, metrics)
+        if storage is not None:
+            searches = _tune(plans, storage, comparison, walk)
+            finished = replace(finished, searches=searches)
+            settled = _with_best(settled, searches)
         if options.reaches("train"):
+            tasks = _train_tasks(splits, settled, experiment.seeds, options)
             progress = _train_and_evaluate(tasks, comparison, walk)
             finished = _conclude(finished, experiment, progress, comparison, origin.summary(), walk)
         comparison.write_stage_seconds(walk.seconds)
@@ -160,20 +176,71 @@ def _prepare(experiment: Experiment, walk: _Walk) -> dict[str, Split]:
     return splits
 
 
-def _tune(experiment: Experiment, splits: dict[str, Split], walk: _Walk) -> tuple[Candidate, ...]:
-    with walk.stage("tune", 0):
-        return tune(splits.values(), experiment.models)
+def _settle(experiment: Experiment, splits: dict[str, Split]) -> list[Candidate | SearchPlan]:
+    """Return every dataset × model, with its hyperparameters as given or with a plan to search them."""
+    settled: list[Candidate | SearchPlan] = []
+    for name, made in splits.items():
+        for model, spec in experiment.models.items():
+            if spec.tuning is None:
+                settled.append(settle(made, model, spec.as_given()))
+            else:
+                split_spec = experiment.datasets[name].split
+                settled.append(plan(experiment.name, made, split_spec, model, spec, experiment.seeds))
+    return settled
+
+
+def _storage(options: Options) -> str:
+    """Address of Optuna's storage; absolute, as the tracking store's is."""
+    default = f"sqlite:///{Path.cwd() / 'optuna.db'}"
+    return options.storage or os.environ.get("PHOTOFINISH_STORAGE") or default
+
+
+def _tune(plans: list[SearchPlan], storage: Storage, comparison: ComparisonWriter, walk: _Walk) -> tuple[Search, ...]:
+    options = walk.options
+    with walk.stage("tune", sum(one.spec.trials for one in plans)) as advance:
+        searches = tune(
+            plans,
+            storage,
+            comparison,
+            execute=partial(map_tasks, jobs=options.jobs),
+            fresh=options.fresh,
+            device=choose_device(options.device),
+            memory=options.memory,
+            advance=advance,
+            note=walk.listener.note,
+        )
+    comparison.write_searches(searches)
+    return tuple(searches)
+
+
+def _with_best(settled: list[Candidate | SearchPlan], searches: tuple[Search, ...]) -> list[Candidate | SearchPlan]:
+    found = {search.name: search for search in searches}
+    return [best_candidate(one, found[one.study]) if isinstance(one, SearchPlan) else one for one in settled]
+
+
+def _check_memory(
+    splits: dict[str, Split], settled: list[Candidate | SearchPlan], seeds: tuple[int, ...], options: Options
+) -> None:
+    """Make sure that every network fits the device and the memory, those of a search at their largest."""
+    if options.reaches("tune"):
+        largest = [largest_candidate(one) if isinstance(one, SearchPlan) else one for one in settled]
+        for task in _train_tasks(splits, largest, seeds, options):
+            check_memory(task)
 
 
 def _train_tasks(
-    experiment: Experiment, splits: dict[str, Split], candidates: tuple[Candidate, ...], options: Options
+    splits: dict[str, Split],
+    candidates: Sequence[Candidate | SearchPlan],
+    seeds: tuple[int, ...],
+    options: Options,
 ) -> list[TrainTask]:
-    """Return a population for each dataset × model, known to fit the device and the memory."""
+    """Return a population for each dataset × model."""
     device = choose_device(options.device)
-    tasks = [TrainTask(splits[c.dataset], c, experiment.seeds, device, options.memory) for c in candidates]
-    for task in tasks:
-        check_memory(task)
-    return tasks
+    return [
+        TrainTask(splits[candidate.dataset], candidate, seeds, device, options.memory)
+        for candidate in candidates
+        if isinstance(candidate, Candidate)
+    ]
 
 
 @contextmanager
@@ -311,6 +378,7 @@ def _conclude(
             for (dataset, model), (seed, run_id) in median_runs(runs, finished.metrics).items()
         },
         provenance=origin,
+        searches=finished.searches,
     )
     folder = _report(source, walk)
     comparison.write_report(folder)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.artifacts import EvaluatedModel, Floats, Integers, Part, Split, TrainedModel
+from pipeline.artifacts import EvaluatedModel, Floats, Integers, Network, Part, Split, Task, TrainedModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,51 +25,75 @@ def evaluate(split: Split, trained: TrainedModel) -> EvaluatedModel:
     import pandas as pd
 
     parts: tuple[Part, ...] = ("validation", "test")
-    predictions = pd.concat([_predict(split, trained, part) for part in parts], ignore_index=True)
-    final = predictions[predictions["split"] == split.final]
-    measure = regression_metrics if split.dataset.task == "regression" else classification_metrics
-    return EvaluatedModel(trained, {**measure(final), **best_epoch(trained)}, predictions)
+    predictions = pd.concat([_prediction_frame(split, trained, part) for part in parts], ignore_index=True)
+    return EvaluatedModel(trained, {**_final_metrics(split, predictions), **best_epoch(trained)}, predictions)
 
 
-def classification_metrics(predictions: pd.DataFrame) -> dict[str, float]:
-    """Accuracy, precision, recall, F1, ROC AUC and log loss of one run's predictions, by scikit-learn.
+def metrics_of(task: Task) -> tuple[str, ...]:
+    """Names of the metrics that a target has; the first is the one shown unless another is asked for."""
+    return REGRESSION_METRICS if task == "regression" else CLASSIFICATION_METRICS
+
+
+def classification_metric(name: str, truth: Integers, probabilities: Floats) -> float:
+    """One of the classification metrics, by scikit-learn.
 
     Two classes: of class 1, at a probability above 0.5. More: the macro average, and one-vs-rest for ROC AUC. A class
     that is never predicted has precision 0.
+
+    Parameters
+    ----------
+    truth:
+        Class indices, shape (rows,).
+    probabilities:
+        Shape (rows, classes).
     """
     from sklearn import metrics
 
-    probabilities = class_probabilities(predictions)
-    truth = predictions["label"].to_numpy()
-    labels: Integers = probabilities.argmax(axis=1)  # of two classes the second only above 0.5
     classes = np.arange(probabilities.shape[1])
     two = len(classes) == 2
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        truth, labels, labels=classes, average="binary" if two else "macro", zero_division=0
-    )
-    scores = probabilities[:, 1] if two else probabilities
-    return {
-        "accuracy": float(metrics.accuracy_score(truth, labels)),
-        "precision": float(precision),
-        "recall": float(recall),
-        "f1": float(f1),
-        "roc_auc": float(metrics.roc_auc_score(truth, scores, multi_class="ovr", labels=None if two else classes)),
-        "log_loss": float(metrics.log_loss(truth, probabilities, labels=classes)),
-    }
+    if name == "log_loss":
+        return float(metrics.log_loss(truth, probabilities, labels=classes))
+    if name == "roc_auc":
+        scores = probabilities[:, 1] if two else probabilities
+        return float(metrics.roc_auc_score(truth, scores, multi_class="ovr", labels=None if two else classes))
+    labels: Integers = probabilities.argmax(axis=1)  # of two classes the second only above 0.5
+    if name == "accuracy":
+        return float(metrics.accuracy_score(truth, labels))
+    score = {"precision": metrics.precision_score, "recall": metrics.recall_score, "f1": metrics.f1_score}[name]
+    average = "binary" if two else "macro"
+    return float(score(truth, labels, labels=classes, average=average, zero_division=0))
 
 
-def regression_metrics(predictions: pd.DataFrame) -> dict[str, float]:
-    """Mean absolute error, mean squared error and its root, in target units, and R²."""
+def regression_metric(name: str, truth: Floats, predicted: Floats) -> float:
+    """Mean absolute error, mean squared error or its root, in target units, or R²; both arrays (rows,)."""
     from sklearn import metrics
 
-    truth, predicted = predictions["label"], predictions["prediction"]
-    squared = float(metrics.mean_squared_error(truth, predicted))
-    return {
-        "mae": float(metrics.mean_absolute_error(truth, predicted)),
-        "mse": squared,
-        "rmse": squared**0.5,
-        "r2": float(metrics.r2_score(truth, predicted)),
+    functions = {
+        "mae": metrics.mean_absolute_error,
+        "mse": metrics.mean_squared_error,
+        "rmse": metrics.root_mean_squared_error,
+        "r2": metrics.r2_score,
     }
+    return float(functions[name](truth, predicted))
+
+
+def predict(network: Network, split: Split, rows: Integers) -> Floats:
+    """Class probabilities (rows, classes), or a regression's predictions in target units (rows,)."""
+    from pipeline.training.networks import predict_logits, probabilities
+
+    logits = predict_logits(network, split.scaled_features(rows))
+    if split.dataset.task == "regression":
+        predicted: Floats = logits[:, 0].astype(np.float64) * split.target_scale + split.target_center
+        return predicted
+    return probabilities(logits, split.dataset.task)
+
+
+def measure(name: str, network: Network, split: Split, rows: Integers) -> float:
+    """One metric of one network on some rows."""
+    truth, predicted = split.dataset.target[rows], predict(network, split, rows)
+    if split.dataset.task == "regression":
+        return regression_metric(name, truth.astype(np.float64), predicted)
+    return classification_metric(name, truth.astype(np.int64), predicted)
 
 
 def best_epoch(trained: TrainedModel) -> dict[str, float]:
@@ -86,17 +110,24 @@ def class_probabilities(predictions: pd.DataFrame) -> Floats:
     return probabilities
 
 
-def _predict(split: Split, trained: TrainedModel, part: Part) -> pd.DataFrame:
+def _final_metrics(split: Split, predictions: pd.DataFrame) -> dict[str, float]:
+    final = predictions[predictions["split"] == split.final]
+    truth = final["label"].to_numpy()
+    if split.dataset.task == "regression":
+        predicted = final["prediction"].to_numpy()
+        return {name: regression_metric(name, truth, predicted) for name in REGRESSION_METRICS}
+    probabilities = class_probabilities(final)
+    return {name: classification_metric(name, truth, probabilities) for name in CLASSIFICATION_METRICS}
+
+
+def _prediction_frame(split: Split, trained: TrainedModel, part: Part) -> pd.DataFrame:
     import pandas as pd
 
-    from pipeline.training.networks import predict_logits, probabilities
-
     rows = split.rows(part)
-    logits = predict_logits(trained.network, split.scaled_features(rows))
     columns: dict[str, Any] = {"split": part, "row_id": rows, "label": split.dataset.target[rows]}
+    predicted = predict(trained.network, split, rows)
     if split.dataset.task == "regression":
-        columns["prediction"] = logits[:, 0].astype(np.float64) * split.target_scale + split.target_center
+        columns["prediction"] = predicted
     else:
-        table = probabilities(logits, split.dataset.task)
-        columns |= {f"p_{label}": table[:, label] for label in range(table.shape[1])}
+        columns |= {f"p_{label}": predicted[:, label] for label in range(predicted.shape[1])}
     return pd.DataFrame(columns, index=range(len(rows)))

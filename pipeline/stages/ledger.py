@@ -1,4 +1,4 @@
-"""The tables that evaluate hands to report: a row a model run, a row a prediction, a row an epoch."""
+"""The tables that report is made from: a row a model run, a row a prediction, a row an epoch, a row a trial."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.artifacts import EvaluatedModel, TrainedModel
+from pipeline.artifacts import EvaluatedModel, Search, TrainedModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +46,30 @@ def history_frame(models: Sequence[TrainedModel], run_ids: Mapping[RunKey, str])
 
     frames = [_keyed(model, run_ids, _epochs(model)) for model in models]
     return pd.concat(frames, ignore_index=True)
+
+
+def trials_frame(searches: Sequence[Search]) -> pd.DataFrame:
+    """`trials.csv`: a row a trial, its hyperparameters in a column each."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {
+                "dataset": search.dataset,
+                "model": search.model,
+                "trial": trial.number,
+                "run_id": trial.run_id,
+                "state": trial.state,
+                "objective": search.objective,
+                "value": trial.value,
+                "seconds": trial.seconds,
+                **trial.params,
+                "failure": trial.failure or "",
+            }
+            for search in searches
+            for trial in search.trials
+        ]
+    )
 
 
 def _run_row(model: EvaluatedModel, run_id: str) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pipeline.artifacts import Network, Split
-from pipeline.figures import boundaries, classes, confusion, curves, regression, roc, thresholds
+from pipeline.artifacts import Network, Search, Split
+from pipeline.figures import boundaries, classes, confusion, curves, regression, roc, thresholds, tuning
 from pipeline.figures.boundaries import Boundary
+from pipeline.stages.ledger import trials_frame
 from pipeline.training.networks import predict_logits, probabilities
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class ReportInput:
     history: pd.DataFrame  # history.parquet
     representatives: Mapping[DatasetModel, Representative]
     provenance: Mapping[str, Any]
+    searches: tuple[Search, ...] = ()
 
     def of(self, dataset: str, table: pd.DataFrame) -> pd.DataFrame:
         """Return one dataset's rows of a table."""
@@ -122,6 +124,8 @@ def report(source: ReportInput, folder: Path, advance: Callable[[float], None] =
     source.runs.to_csv(folder / "metrics.csv", index=False)
     source.ledger.to_parquet(folder / "predictions.parquet", index=False)
     source.history.to_parquet(folder / "history.parquet", index=False)
+    if source.searches:
+        trials_frame(source.searches).to_csv(folder / "trials.csv", index=False)
     for picture in all_pictures(source):
         picture.draw().savefig(figures / picture.file, dpi=DOTS_PER_INCH, pil_kwargs=PNG_OPTIONS)
         advance(1)
@@ -154,7 +158,7 @@ def headline(source: ReportInput) -> list[Picture]:
 def dataset_pictures(source: ReportInput, name: str) -> list[Picture]:
     """Every picture of one dataset."""
     make = _regression_pictures if source.splits[name].dataset.task == "regression" else _class_pictures
-    return [*make(source, name), _curves(source, name)]
+    return [*make(source, name), _curves(source, name), *_tuning(source, name)]
 
 
 def _class_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
@@ -228,6 +232,21 @@ def _curves(source: ReportInput, name: str) -> Picture:
     )
 
 
+def _tuning(source: ReportInput, name: str) -> list[Picture]:
+    searches = [search for search in source.searches if search.dataset == name]
+    if not searches:
+        return []
+    return [
+        Picture(
+            f"{name}_tuning.png",
+            "Tuning",
+            "Expected best value on validation rows for a budget of trials, and of seconds; how much each"
+            " hyperparameter matters for being among the best trials; and where the best trial lies in the space.",
+            partial(tuning.draw_tuning, searches, source.models),
+        )
+    ]
+
+
 def _draw_boundaries(source: ReportInput, name: str) -> Figure:
     dataset = source.splits[name].dataset
     return boundaries.draw_boundaries(
@@ -280,7 +299,8 @@ def render(source: ReportInput, figures: Path) -> str:
         scores=score_table(source),
         headline=headline(source),
         sections=[_section(source, name) for name in source.splits],
-        notes=notes(source.splits, source.runs),
+        notes=notes(source.splits, source.runs, source.searches),
+        tuned={name: tuned_table(source.searches, name) for name in source.splits},
     )
 
 
@@ -311,9 +331,49 @@ def cell(runs: pd.DataFrame, metric: str) -> str:
     return f"{values.mean():.3f}{spread}" + (f" ({diverged} of {len(runs)} diverged)" if diverged else "")
 
 
-def notes(splits: Mapping[str, Split], runs: pd.DataFrame | None = None) -> list[str]:
-    """Say, in so many words, what one might otherwise misread."""
+def tuned_table(searches: Sequence[Search], dataset: str) -> dict[str, Any]:
+    """Best hyperparameters of each model on one dataset: `columns`, and `rows` of a model and its values."""
+    found = [search for search in searches if search.dataset == dataset]
+    keys = list(dict.fromkeys(key for search in found for key in search.space))
+    rows = [
+        (
+            search.model,
+            [
+                f"{search.best.value:.4g}",
+                f"{search.best.number}",
+                *(short(search.best.params[key]) if key in search.best.params else "as given" for key in keys),
+            ],
+        )
+        for search in found
+    ]
+    objective = found[0].objective.replace("/", " ").replace("_", " ") if found else ""
+    return {"columns": [objective, "trial", *keys], "rows": rows}
+
+
+def short(value: object) -> str:
+    """Write a hyperparameter as briefly as one would say it."""
+    return f"{value:.3g}" if isinstance(value, float) else "null" if value is None else str(value)
+
+
+def edge_notes(searches: Sequence[Search]) -> list[str]:
+    """Name each bound at which best values lie, with the searches it concerns."""
+    concerned: dict[str, list[Search]] = {}
+    for search in searches:
+        for edge in search.edges:
+            concerned.setdefault(edge, []).append(search)
     lines = []
+    for edge, found in concerned.items():
+        key, end = edge.split()
+        bounds = ", ".join(short(bound) for bound in found[0].space[key][:2])
+        where = ", ".join(f"{search.dataset} {search.model}" for search in found)
+        way = "upwards" if end == "upper" else "downwards"
+        lines.append(f"Tuning: the best {key} lies at the {end} end of [{bounds}] ({where}); widen the range {way}.")
+    return lines
+
+
+def notes(splits: Mapping[str, Split], runs: pd.DataFrame | None = None, searches: Sequence[Search] = ()) -> list[str]:
+    """Say, in so many words, what one might otherwise misread."""
+    lines = edge_notes(searches)
     for name, split in splits.items():
         if split.final == "validation":
             lines.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -68,10 +69,55 @@ def split(dataset: Dataset, spec: SplitSpec) -> Split:
         )
     rest, test = _part(dataset, everything, n_test, spec, "test_size")
     train, validation = _part(dataset, rest, n_validation, spec, "validation_size")
+    return _fit(dataset, train, validation, test, spec.scaler)
+
+
+def without_test(split: Split, spec: SplitSpec) -> Split:
+    """Return the same training and validation rows in a table that holds no others: tuning can't see a test row."""
+    n_train = len(split.train)
+    table = _take(split.dataset, np.concatenate([split.train, split.validation]))
+    rows = np.arange(len(table.target), dtype=np.int64)
+    return _fit(table, rows[:n_train], rows[n_train:], rows[:0], spec.scaler)
+
+
+def folds(split: Split, spec: SplitSpec, count: int) -> tuple[Split, ...]:
+    """Part the training and validation rows for cross-validation, in a table that holds no others.
+
+    Each fold has its own scaling, fitted on its own training rows.
+
+    Raises
+    ------
+    BadInput
+        When there are fewer rows, or fewer of some class, than folds.
+    """
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    table = _take(split.dataset, np.concatenate([split.train, split.validation]))
+    rows = np.arange(len(table.target), dtype=np.int64)
+    stratified = spec.stratify and table.task != "regression"
+    fewest = int(np.bincount(table.target.astype(int)).min()) if stratified else len(rows)
+    if fewest < count:
+        kind = "rows of the rarest class" if stratified else "rows"
+        raise BadInput(f"{count} folds, but {fewest} {kind}", remedy="use fewer folds, or more rows")
+    make = StratifiedKFold if stratified else KFold
+    parts = make(count, shuffle=spec.shuffle, random_state=spec.random_state if spec.shuffle else None)
+    return tuple(
+        _fit(table, rows[train], rows[validation], rows[:0], spec.scaler)
+        for train, validation in parts.split(rows, table.target)
+    )
+
+
+def _take(dataset: Dataset, rows: Integers) -> Dataset:
+    """Return some rows of a dataset as a dataset of its own."""
+    return replace(dataset, features=dataset.features[rows], target=dataset.target[rows])
+
+
+def _fit(dataset: Dataset, train: Integers, validation: Integers, test: Integers, scaler: ScalerName) -> Split:
+    """Check the parts, and fit the scaling on the training rows."""
     _check_classes(dataset, {"train": train, "validation": validation, "test": test})
-    center, scale = _fit_scaler(spec.scaler, dataset.features[train])
+    center, scale = _fit_scaler(scaler, dataset.features[train])
     target_center, target_scale = 0.0, 1.0
-    if dataset.task == "regression" and spec.scaler != "none":
+    if dataset.task == "regression" and scaler != "none":
         target_center = float(dataset.target[train].mean())
         target_scale = float(dataset.target[train].std()) or 1.0
     return Split(dataset, train, validation, test, center, scale, target_center, target_scale)

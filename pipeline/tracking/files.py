@@ -1,15 +1,19 @@
-"""How splits and model runs lie in the artifact store: Parquet for tables, JSON for the rest, no pickle."""
+"""How splits and searches lie in the artifact store: Parquet for tables, JSON for the rest, no pickle."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline.artifacts import Dataset, Floats, Integers, Split
+from pipeline.artifacts import Dataset, Floats, Integers, Search, Split, Trial
 
+SEARCHES = "tuning.json"
 PARTS = ("train", "validation", "test")
 
 
@@ -66,6 +70,32 @@ def load_split(name: str, folder: Path) -> Split:
         target_center=description["target_center"],
         target_scale=description["target_scale"],
     )
+
+
+def save_searches(searches: Sequence[Search], folder: Path) -> None:
+    """Write searches, `tuning.json`, all but the trials' learning curves, which their own runs have."""
+    plain = [{**asdict(search), "best": search.best.number} for search in searches]
+    for search in plain:
+        for trial in search["trials"]:
+            del trial["history"]
+    (folder / SEARCHES).write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load_searches(folder: Path) -> tuple[Search, ...]:
+    """Read searches back; none when the comparison had none."""
+    file = folder / SEARCHES
+    if not file.is_file():
+        return ()
+    return tuple(_search(plain) for plain in json.loads(file.read_text(encoding="utf-8")))
+
+
+def _search(plain: dict[str, Any]) -> Search:
+    trials = tuple(
+        Trial(**{**trial, "steps": {int(step): value for step, value in trial["steps"].items()}})
+        for trial in plain["trials"]
+    )
+    best = next(trial for trial in trials if trial.number == plain["best"])
+    return Search(**{**plain, "trials": trials, "best": best, "edges": tuple(plain["edges"])})
 
 
 def _rows(ranks: Integers) -> Integers:

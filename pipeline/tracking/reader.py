@@ -19,7 +19,7 @@ from pipeline.errors import StoreError
 from pipeline.experiment import check, read_yaml
 from pipeline.stages.report import ReportInput, Representative, median_runs
 from pipeline.tracking import records
-from pipeline.tracking.files import load_split
+from pipeline.tracking.files import load_searches, load_split
 from pipeline.tracking.store import connect, one_line
 from pipeline.training.storage import load_network
 
@@ -70,6 +70,7 @@ def read_comparison(run_id: str) -> ReportInput:
             runs = pd.read_csv(folder / "metrics.csv", keep_default_na=True)
             ledger = pd.read_parquet(folder / "predictions.parquet")
             history = pd.read_parquet(folder / "history.parquet")
+            searches = load_searches(folder)
             provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise StoreError(f"run {run_id} is not a finished comparison: {one_line(error)}") from error
@@ -89,6 +90,7 @@ def read_comparison(run_id: str) -> ReportInput:
             for key, (seed, child) in median_runs(runs, metrics).items()
         },
         provenance=provenance,
+        searches=searches,
     )
 
 

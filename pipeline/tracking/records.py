@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.artifacts import EvaluatedModel, History, Split, TrainedModel
+from pipeline.artifacts import EvaluatedModel, History, Search, Split, TrainedModel, Trial
 from pipeline.experiment import Experiment
 
 ROLE = "photofinish.role"
@@ -20,12 +20,18 @@ REASON = "photofinish.reason"
 BEST = "photofinish.best"
 MONITORED_ROWS = "photofinish.monitored_rows"
 FINAL_ROWS = "photofinish.final_rows"
+STUDY = "photofinish.study"
+STORAGE = "photofinish.storage"
+STATE = "photofinish.trial_state"
 NOTE = "mlflow.note.content"  # what the UI shows as a run's description
 RUN_NAME = "mlflow.runName"
 PARENT = "mlflow.parentRunId"  # what the UI nests by
 SOURCE_NAME = "mlflow.source.name"
 SOURCE_COMMIT = "mlflow.source.git.commit"
 USER = "mlflow.user"
+OBJECTIVE = "objective"
+
+TRIAL_CURVE_POINTS = 20  # enough to see how a trial went; there are many of them
 
 
 @dataclass(frozen=True)
@@ -66,12 +72,7 @@ def comparison_record(experiment: Experiment, file: str, command: str, commit: s
 
 def training_record(trained: TrainedModel, split: Split, experiment: Experiment, parent: str) -> Record:
     """Parameters and thinned curves of a model run, spread over the time its training took."""
-    per_epoch = trained.seconds / max(len(trained.history.train_loss), 1)
-    points = tuple(
-        MetricPoint(key, float(curve[epoch]), epoch, trained.started_at + epoch * per_epoch)
-        for key, curve in trained.history.curves().items()
-        for epoch in kept_epochs(trained.history, experiment.tracking.curve_points)
-    )
+    points = _curves(trained.history, trained.started_at, trained.seconds, experiment.tracking.curve_points)
     tags = {
         RUN_NAME: f"{trained.dataset} · {trained.model} · seed {trained.seed}",
         PARENT: parent,
@@ -85,6 +86,72 @@ def training_record(trained: TrainedModel, split: Split, experiment: Experiment,
         tags[REASON] = trained.failure
     params = {key: str(value) for key, value in trained.params.items()}
     return Record(params=params, tags=tags, metrics=points)
+
+
+def search_record(study: str, dataset: str, model: str, experiment: Experiment, parent: str) -> Record:
+    """Return what the run of a search says before its first trial."""
+    tags = {
+        RUN_NAME: f"tuning · {dataset} · {model}",
+        PARENT: parent,
+        ROLE: "study",
+        EXPERIMENT: experiment.name,
+        STUDY: study,
+    }
+    return Record(params={"dataset": dataset, "model": model}, tags=tags)
+
+
+def found_record(search: Search, time: float) -> Record:
+    """Return what a search has found: its best hyperparameters, and how many trials came to what end."""
+    states = [trial.state for trial in search.trials]
+    counts = {f"trials/{state}": float(states.count(state)) for state in ("complete", "pruned", "failed")}
+    values = {
+        OBJECTIVE: float(search.best.value or 0.0),
+        **counts,
+        "seconds/train": sum(trial.seconds for trial in search.trials),
+        **{f"importance/{key}": value for key, value in search.importances.items()},
+    }
+    params = {f"best/{key}": str(value) for key, value in search.best.params.items()}
+    tags = {
+        STORAGE: search.storage,
+        "photofinish.objective": search.objective,
+        "photofinish.best_trial": str(search.best.number),
+    }
+    if search.best.run_id:
+        tags["photofinish.best_trial_run"] = search.best.run_id
+    if search.edges:
+        tags[NOTE] = f"Best value at an end of its range: {', '.join(search.edges)}."
+    return Record(params, tags, tuple(MetricPoint(key, value, 0, time) for key, value in values.items()))
+
+
+def trial_record(trial: Trial, study: Record, parent: str, objective: str) -> Record:
+    """Hyperparameters, state, objective and thinned curves of one trial, under the run of its search.
+
+    The objective is there after each rung, at the step of the epoch before it, and once more as `objective`, which is
+    the same key in every search and missing where the trial wasn't completed.
+    """
+    curves = trial.history.curves() if trial.history else {}
+    points = _curves(trial.history, trial.started_at, trial.seconds, TRIAL_CURVE_POINTS) if trial.history else ()
+    end = trial.started_at + trial.seconds
+    if objective not in curves:
+        points += tuple(MetricPoint(objective, value, step - 1, end) for step, value in trial.steps.items())
+    if trial.value is not None:
+        points += (MetricPoint(OBJECTIVE, trial.value, 0, end),)
+    points += (MetricPoint("seconds/train", trial.seconds, 0, end),)
+    tags = {**study.tags, RUN_NAME: f"trial {trial.number}", PARENT: parent, ROLE: "trial", STATE: trial.state}
+    if trial.failure:
+        tags[REASON] = trial.failure
+    params = {**study.params, "trial": str(trial.number), **{key: str(value) for key, value in trial.params.items()}}
+    return Record(params, tags, points)
+
+
+def _curves(history: History, started_at: float, seconds: float, curve_points: int) -> tuple[MetricPoint, ...]:
+    """Thinned curves, spread over the time that training took."""
+    per_epoch = seconds / max(len(history.train_loss), 1)
+    return tuple(
+        MetricPoint(key, float(curve[epoch]), epoch, started_at + epoch * per_epoch)
+        for key, curve in history.curves().items()
+        for epoch in kept_epochs(history, curve_points)
+    )
 
 
 def kept_epochs(history: History, curve_points: int) -> list[int]:

@@ -22,19 +22,21 @@ from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 
-from pipeline.artifacts import EvaluatedModel, Split, TrainedModel
+from pipeline.artifacts import EvaluatedModel, Search, Split, TrainedModel, Trial, TrialState
 from pipeline.errors import StoreError
 from pipeline.experiment import Experiment, to_yaml
 from pipeline.interruption import deferred
+from pipeline.stages.tune import SearchPlan
 from pipeline.tracking import records
 from pipeline.tracking.afterwards import set_status_afterwards
-from pipeline.tracking.files import save_split
+from pipeline.tracking.files import save_searches, save_split
 from pipeline.tracking.provenance import Provenance
 from pipeline.tracking.records import Record
 from pipeline.tracking.store import connect, one_line
 from pipeline.training.storage import save_network
 
 METRICS_PER_BATCH = 1000  # MLflow's limits on one log_batch call
+TRIAL_STATUS: dict[TrialState, str] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 DIGEST_LENGTH = 36  # MLflow's limit on a dataset's digest
 # Opens the UI on its pages for training runs; without it they lie behind those for language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
@@ -53,6 +55,7 @@ class ComparisonWriter:
         # Asked now, since the variable is gone once MLflow has ended a run in this process.
         self._is_mlflow_runs = os.environ.get("MLFLOW_RUN_ID") == parent.info.run_id
         self._open_children: list[str] = []
+        self._search_runs: dict[str, str] = {}  # study → run id
         self.run_id: str = parent.info.run_id
         self.experiment_id: str = parent.info.experiment_id
 
@@ -97,14 +100,7 @@ class ComparisonWriter:
     def write_training(self, trained: TrainedModel, split: Split) -> str:
         """Log one model run's parameters, curves and weights as a child; returns its run id."""
         record = records.training_record(trained, split, self._experiment, self.run_id)
-        run = self._client.create_run(
-            self.experiment_id,
-            start_time=_milliseconds(trained.started_at),
-            tags={**record.tags, records.USER: getpass.getuser()},
-            run_name=record.tags[records.RUN_NAME],
-        )
-        run_id: str = run.info.run_id
-        self._open_children.append(run_id)
+        run_id = self._create_child(record, trained.started_at)
         self._log(run_id, Record(params=record.params, metrics=record.metrics))
         self._client.log_inputs(run_id, [_dataset_input(split, "training")])
         with self._artifacts(run_id) as folder:
@@ -153,6 +149,61 @@ class ComparisonWriter:
         if evaluated and not trained.failure:
             self._client.set_tag(run_id, records.STATUS, "complete")
         self._open_children.remove(run_id)
+
+    @contextmanager
+    def trial_runs(self, plan: SearchPlan, trials: Sequence[Trial]) -> Iterator[list[str]]:
+        """Log trials as runs under the run of their search, and close them when the block ends well.
+
+        The block is where their run ids are written elsewhere: a trial whose run is closed is known there too.
+        """
+        with deferred():
+            study, parent = self._search_run(plan.study, plan.dataset, plan.model)
+            run_ids = [self._write_trial(trial, study, parent, plan.objective) for trial in trials]
+            yield run_ids
+            for trial, run_id in zip(trials, run_ids, strict=True):
+                self._client.set_terminated(
+                    run_id, TRIAL_STATUS[trial.state], end_time=_milliseconds(trial.started_at + trial.seconds)
+                )
+                self._open_children.remove(run_id)
+
+    @deferred()
+    def finish_search(self, search: Search) -> None:
+        """Log what a search has found, and close its run."""
+        _, run_id = self._search_run(search.name, search.dataset, search.model)
+        self._log(run_id, records.found_record(search, time.time()))
+        self._client.set_terminated(run_id, "FINISHED")
+        self._open_children.remove(run_id)
+
+    @deferred()
+    def write_searches(self, searches: Sequence[Search]) -> None:
+        """Log all searches to the parent, from where the report reads them."""
+        with self._artifacts(self.run_id) as folder:
+            save_searches(searches, folder)
+
+    def _search_run(self, study: str, dataset: str, model: str) -> tuple[Record, str]:
+        """Return what the run of a search says, and its id; opened on first use."""
+        record = records.search_record(study, dataset, model, self._experiment, self.run_id)
+        if study not in self._search_runs:
+            self._search_runs[study] = self._create_child(record, time.time())
+            self._log(self._search_runs[study], Record(params=record.params))
+        return record, self._search_runs[study]
+
+    def _write_trial(self, trial: Trial, study: Record, parent: str, objective: str) -> str:
+        record = records.trial_record(trial, study, parent, objective)
+        run_id = self._create_child(record, trial.started_at)
+        self._log(run_id, Record(params=record.params, metrics=record.metrics))
+        return run_id
+
+    def _create_child(self, record: Record, started_at: float) -> str:
+        run = self._client.create_run(
+            self.experiment_id,
+            start_time=_milliseconds(started_at),
+            tags={**record.tags, records.USER: getpass.getuser()},
+            run_name=record.tags[records.RUN_NAME],
+        )
+        run_id: str = run.info.run_id
+        self._open_children.append(run_id)
+        return run_id
 
     @deferred()
     def write_tables(self, folder: Path) -> None:

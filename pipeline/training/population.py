@@ -161,6 +161,10 @@ class Population:
                     self.failures[index] = self._failure(index)
         self.keep([position for position, index in enumerate(self.active) if index not in leaving])
 
+    def free_buffers(self) -> None:
+        """Give back the memory of the passes; the next epoch takes it again."""
+        self._passes.clear()
+
     def keep(self, positions: Sequence[int]) -> None:
         """Take every member out of the stack but those at some positions of it."""
         before = self.stack
@@ -215,12 +219,15 @@ class Population:
 
     def _let_go(self) -> None:
         done = [index for index in self.active if self.members[index].epochs == self.epoch]
-        if not done and self.epoch % EPOCHS_BETWEEN_CHECKS:
-            return
+        if done or not self.epoch % EPOCHS_BETWEEN_CHECKS:
+            self.release_diverged(done)
+
+    def release_diverged(self, others: Sequence[int] = ()) -> None:
+        """Let members leave that have diverged by now, and some others with them."""
         self.flush()
         diverged = [index for index in self.active if self._finite_epochs(index) < self.epoch]
-        if done or diverged:
-            self.release({*done, *diverged})
+        if others or diverged:
+            self.release({*others, *diverged})
 
     def _losses(self, index: int) -> Tensor:
         """Loss curves that are followed, (1 or 2, epochs so far)."""

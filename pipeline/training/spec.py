@@ -84,20 +84,3 @@ class ModelSpec(NetworkSpec):
     """One model of an experiment: its network and its training, with the file's defaults already merged in."""
 
     training: TrainingSpec = TrainingSpec()
-    tuning: None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_tuning(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("tuning") is not None:
-            raise tuning_unavailable()
-        return given
-
-
-def tuning_unavailable() -> BadInput:
-    """Say that this version trains hyperparameters as given."""
-    return BadInput(
-        "this version doesn't tune yet",
-        field="tuning",
-        remedy="remove the key, or set it to null, to train the hyperparameters as given",
-    )

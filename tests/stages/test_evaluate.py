@@ -12,7 +12,7 @@ from pipeline.artifacts import EvaluatedModel, Split
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.split import SplitSpec, split
 from pipeline.stages.train import TrainTask, train
-from pipeline.stages.tune import tune
+from pipeline.stages.tune import settle
 from pipeline.training.spec import ModelSpec, TrainingSpec
 from tests.making import dataset
 
@@ -20,7 +20,7 @@ from tests.making import dataset
 def evaluated(make: str, spec: SplitSpec, **arguments: object) -> tuple[Split, EvaluatedModel]:
     made = split(dataset(make=make, **arguments), spec)
     model = ModelSpec(hidden_units=(6,), training=TrainingSpec(epochs=15, lr=0.5))
-    (candidate,) = tune([made], {"m": model})
+    candidate = settle(made, "m", model)
     (trained,) = train(TrainTask(made, candidate, (3,), "cpu"))
     return made, evaluate(made, trained)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipeline.artifacts import Dataset, Split, TrainedModel
 from pipeline.stages.split import SplitSpec, split
 from pipeline.stages.train import TrainTask, fingerprint, train
-from pipeline.stages.tune import Candidate, tune
+from pipeline.stages.tune import Candidate, settle
 from pipeline.training.spec import ModelSpec, TrainingSpec
 from tests.making import dataset
 
@@ -21,7 +21,7 @@ def model(**training: object) -> ModelSpec:
 
 
 def train_on(made: Split, spec: ModelSpec, seeds: tuple[int, ...] = (0, 1)) -> list[TrainedModel]:
-    (candidate,) = tune([made], {"m": spec})
+    candidate = settle(made, "m", spec)
     return train(TrainTask(made, candidate, seeds, "cpu"))
 
 
@@ -78,7 +78,7 @@ def test_params_are_the_contracts(moons: Dataset) -> None:
 def test_fingerprint_changes_with_everything_that_determines_a_value(moons: Dataset) -> None:
     """Data, split, scaler, network, training and seed each change the fingerprint; nothing else does."""
     made = split(moons, SplitSpec())
-    (candidate,) = tune([made], {"m": model()})
+    candidate = settle(made, "m", model())
     base = fingerprint(made, candidate, 0)
     other_data = dataset("moons", make="moons", n_samples=90, noise=0.31)
     changed = {

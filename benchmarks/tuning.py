@@ -1,0 +1,202 @@
+"""Tuning beside `study.optimize` around the tutorial's loop: how long 200 trials take, and what the search finds.
+
+    python benchmarks/tuning.py                 # speed: 200 trials
+    python benchmarks/tuning.py --quality       # best value after 40 trials, ten paired repetitions
+
+Both search 2 to 3 layers on circles by TPE with the same space, data, split, objective and storage (SQLite).
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import optuna
+import torch
+from scipy import stats
+from torch import nn
+
+from pipeline.artifacts import Search, Split, Trial
+from pipeline.execution import map_tasks
+from pipeline.stages import tune
+from pipeline.stages.generate import DatasetSpec, generate
+from pipeline.stages.split import SplitSpec, split
+from pipeline.stages.tuning.spec import TunableModelSpec
+
+SPACE = {"depth": [1, 3], "width": [4, 32], "lr": [0.001, 1.0, "log"], "epochs": [100, 1000, "log"]}
+DATASETS = {
+    "circles": {"make": "circles", "n_samples": 1000, "noise": 0.03, "random_state": 42},
+    "moons": {"make": "moons", "n_samples": 1000, "noise": 0.3, "random_state": 42},
+}
+
+
+class NoRecord:
+    """Keeps no record: what is timed is the search, on both sides."""
+
+    @contextmanager
+    def trial_runs(self, _: tune.SearchPlan, trials: Sequence[Trial]) -> Iterator[list[None]]:
+        yield [None] * len(trials)
+
+    def finish_search(self, _: Search) -> None:
+        pass
+
+
+def make_split(dataset: str) -> Split:
+    """Rows as the experiment file would have them."""
+    return split(generate(dataset, DatasetSpec.model_validate(DATASETS[dataset])), SplitSpec())
+
+
+def batched(dataset: str, trials: int, storage: str, *, seed: int = 0, jobs: int = 1, **tuning: object) -> Search:
+    """Our search."""
+    spec = TunableModelSpec.model_validate(
+        {
+            "hidden_units": [10, 10],
+            "training": {"optimizer": "SGD", "lr": 0.1},
+            "tuning": {"trials": trials, "space": SPACE, "random_state": seed, **tuning},
+        }
+    )
+    plan = tune.plan(f"benchmark-{seed}-{trials}", make_split(dataset), SplitSpec(), "relu", spec, [seed])
+    reached = tune.connect(storage, [plan], fresh=True)
+    (found,) = tune.tune([plan], reached, NoRecord(), execute=partial(map_tasks, jobs=jobs), fresh=True)
+    return found
+
+
+def one_at_a_time(
+    dataset: str, trials: int, storage: str | None, *, seed: int = 0, prune: bool = False
+) -> optuna.Study:
+    """`study.optimize` around the loop that tutorials print, metrics by `.item()` every epoch."""
+    made = make_split(dataset)
+    x, x_validation = (torch.from_numpy(made.scaled_features(rows)) for rows in (made.train, made.validation))
+    y, y_validation = (torch.from_numpy(made.dataset.target[rows]).float() for rows in (made.train, made.validation))
+    loss_function = nn.BCEWithLogitsLoss()
+
+    def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
+        return (torch.round(torch.sigmoid(logits)) == labels).sum().item() / len(labels)
+
+    def objective(trial: optuna.Trial) -> float:
+        depth, width = trial.suggest_int("depth", 1, 3), trial.suggest_int("width", 4, 32)
+        lr = trial.suggest_float("lr", 0.001, 1.0, log=True)
+        epochs = trial.suggest_int("epochs", 100, 1000, log=True)
+        torch.manual_seed(seed)
+        sizes = [2, *[width] * depth]
+        hidden = [layer for pair in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(*pair), nn.ReLU())]
+        model = nn.Sequential(*hidden, nn.Linear(width, 1))
+        optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+        rungs = set(tune.rungs(1000)) if prune else set()
+        for epoch in range(1, epochs + 1):
+            model.train()
+            logits = model(x).squeeze()
+            loss = loss_function(logits, y)
+            accuracy(logits, y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            model.eval()
+            with torch.inference_mode():
+                validation_logits = model(x_validation).squeeze()
+                validation_loss = loss_function(validation_logits, y_validation).item()
+                accuracy(validation_logits, y_validation)
+            if epoch in rungs:
+                trial.report(validation_loss, epoch)
+                if trial.should_prune():
+                    raise optuna.TrialPruned
+        return validation_loss
+
+    study = optuna.create_study(
+        storage=storage, study_name=f"peer-{seed}-{trials}", sampler=optuna.samplers.TPESampler(seed=seed)
+    )
+    study.optimize(objective, n_trials=trials)
+    return study
+
+
+def speed(trials: int) -> None:
+    """Time both for as many trials, and print the ratios."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        batched("circles", 10, f"sqlite:///{folder}/warm.db")  # imports
+        for jobs in (1, 2):
+            if jobs > 1:
+                batched("circles", 10, f"sqlite:///{folder}/warm{jobs}.db", jobs=jobs)  # workers' imports
+            started = time.perf_counter()
+            found = batched("circles", trials, f"sqlite:///{folder}/ours{jobs}.db", jobs=jobs)
+            rows.append(
+                (
+                    f"Photofinish, {jobs} process{'es' if jobs > 1 else ''}",
+                    time.perf_counter() - started,
+                    found.best.value,
+                )
+            )
+        started = time.perf_counter()
+        found = batched("circles", trials, f"sqlite:///{folder}/unpruned.db", pruner="none")
+        rows.append(("Photofinish, 1 process, no pruning", time.perf_counter() - started, found.best.value))
+        for name, storage, prune in (
+            ("study.optimize, SQLite", f"sqlite:///{folder}/peer.db", False),
+            ("study.optimize, SQLite, pruned at our rungs", f"sqlite:///{folder}/pruned.db", True),
+            ("study.optimize, in memory", None, False),
+        ):
+            started = time.perf_counter()
+            study = one_at_a_time("circles", trials, storage, prune=prune)
+            rows.append((name, time.perf_counter() - started, study.best_value))
+    base = rows[0][1]
+    print(
+        f"\n| how | seconds, {trials} trials | over Photofinish's | best validation log loss |\n| --- | --- | --- | --- |"
+    )
+    for name, seconds, best in rows:
+        print(f"| {name} | {seconds:.1f} | {seconds / base:.1f} | {best:.4f} |")
+
+
+def quality(trials: int, repetitions: int, at_once: Sequence[int]) -> None:
+    """Best value after as many trials, paired by the sampler's seed, which is the networks' seed too."""
+    with tempfile.TemporaryDirectory() as folder:
+        for dataset in DATASETS:
+            peer = [one_at_a_time(dataset, trials, None, seed=seed).best_value for seed in range(repetitions)]
+            print(f"\n{dataset}, {trials} trials, {repetitions} repetitions: best validation log loss")
+            print(
+                "| how | mean | median | worst | better, equal, worse | one-sided p, Wilcoxon: worse than one at a time |"
+            )
+            print("| --- | --- | --- | --- | --- | --- |")
+            print(
+                f"| study.optimize, one at a time | {np.mean(peer):.4f} | {np.median(peer):.4f} | {max(peer):.4f} | | |"
+            )
+            for count in at_once:
+                for pruner in ("median", "none"):
+                    url = f"sqlite:///{Path(folder) / f'{dataset}-{count}-{pruner}.db'}"
+                    ours = [
+                        batched(dataset, trials, url, seed=seed, trials_at_once=count, pruner=pruner).best.value
+                        for seed in range(repetitions)
+                    ]
+                    difference = np.subtract(ours, peer)
+                    signs = [int((difference < 0).sum()), int((difference == 0).sum()), int((difference > 0).sum())]
+                    p = stats.wilcoxon(difference, alternative="greater").pvalue
+                    print(
+                        f"| {count} at once, pruner {pruner} | {np.mean(ours):.4f} | {np.median(ours):.4f} | {max(ours):.4f}"
+                        f" | {', '.join(map(str, signs))} | {p:.3f} |",
+                        flush=True,
+                    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quality", action="store_true", help="what is found, rather than how fast")
+    parser.add_argument("--trials", type=int, help="default 200, with --quality 40")
+    parser.add_argument("--repetitions", type=int, default=10)
+    parser.add_argument("--at-once", type=int, nargs="+", default=[10])
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    if options.quality:
+        quality(options.trials or 40, options.repetitions, options.at_once)
+    else:
+        speed(options.trials or 200)
