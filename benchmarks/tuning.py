@@ -13,6 +13,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
+import itertools
 import tempfile
 import time
 import warnings
@@ -46,10 +47,11 @@ class NoRecord:
 
     @contextmanager
     def trial_runs(self, _: tune.SearchPlan, trials: Sequence[Trial]) -> Iterator[list[None]]:
+        """Give no run ids."""
         yield [None] * len(trials)
 
     def finish_search(self, _: Search) -> None:
-        pass
+        """Do nothing."""
 
 
 def make_split(dataset: str) -> Split:
@@ -90,7 +92,7 @@ def one_at_a_time(
         epochs = trial.suggest_int("epochs", 100, 1000, log=True)
         torch.manual_seed(seed)
         sizes = [2, *[width] * depth]
-        hidden = [layer for pair in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(*pair), nn.ReLU())]
+        hidden = [layer for pair in itertools.pairwise(sizes) for layer in (nn.Linear(*pair), nn.ReLU())]
         model = nn.Sequential(*hidden, nn.Linear(width, 1))
         optimizer = torch.optim.SGD(model.parameters(), lr=lr)
         rungs = set(tune.rungs(1000)) if prune else set()

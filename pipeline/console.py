@@ -147,8 +147,9 @@ def _show_searches(console: Console, searches: Sequence[Search]) -> None:
         for model, values in table["rows"]:
             cells = dict(zip(table["columns"], values, strict=True))
             shown.add_row(escape(dataset), escape(model), *(cells.get(column, "") for column in columns))
-    counts = sorted({len(search.trials) for search in searches})
-    _say(f"tuned: the best of {' to '.join(map(str, counts[:: len(counts) - 1 or 1]))} trials, in {searches[0].storage}")
+    counts = [len(search.trials) for search in searches]
+    trials = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    _say(f"tuned: the best of {trials} trials, in {searches[0].storage}")
     console.print(shown)
     for note in edge_notes(searches):
         _say(note)

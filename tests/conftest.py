@@ -32,6 +32,14 @@ seeds: 3
 """
 
 
+TUNING = """\
+tuning:
+  trials: 4
+  trials_at_once: 2
+  space: {width: [2, 6], lr: [0.01, 0.1, log], epochs: [4, 12, log]}
+"""
+
+
 @dataclass(frozen=True)
 class Finished:
     """A finished comparison in a folder of its own, with its store opened for reading."""
@@ -83,7 +91,7 @@ def wait_for_runs(folder: Path, count: int, process: subprocess.Popen[str], seco
 def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings of whoever runs the tests stay out of them."""
     for name in list(os.environ):
-        if name.startswith("MLFLOW_"):
+        if name.startswith(("MLFLOW_", "PHOTOFINISH_")):
             monkeypatch.delenv(name)
 
 

@@ -70,7 +70,7 @@ def test_imports_go_one_way(path: Path) -> None:
     ("library", "allowed"),
     [
         ("mlflow", r"tracking/"),
-        ("optuna", r"stages/tune"),
+        ("optuna", r"stages/tuning/study"),
         ("matplotlib", r"(figures/|stages/report)"),
         ("rich", r"console"),
     ],
@@ -104,7 +104,7 @@ def test_mlproject_entry_points_are_commands_that_parse() -> None:
 
     project = YAML(typ="safe").load((REPOSITORY / "MLproject").read_text(encoding="utf-8"))
     points = project["entry_points"]
-    assert set(points) == {"main", "generate", "split", "train", "evaluate", "report"}
+    assert set(points) == {"main", "generate", "split", "tune", "train", "evaluate", "report"}
     for point in points.values():
         defaults = {name: spec["default"] for name, spec in point["parameters"].items()}
         words = point["command"].format(**defaults).split()

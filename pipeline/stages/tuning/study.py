@@ -1,18 +1,22 @@
 """Studies in Optuna's storage: what is asked, told and kept. The one module that knows Optuna.
 
 Asking through the database costs several queries a trial, each of which reads all running trials again. So a batch is
-asked for in memory: the study's trials are copied there, the sampler sees them, and only what comes out is written. The
-sampler is made anew for every batch, seeded by the trials there are: a search that was interrupted and goes on proposes
-what it would have proposed.
+asked for in memory: the study's trials are copied there, the sampler sees them, and only what comes out is written.
+
+The sampler is made anew for every trial, seeded by the trial's place: the first, the second … of those that count. A
+trial that was given up leaves its place to another. So a search that was interrupted and goes on proposes what it would
+have proposed, and never the same twice by chance.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import logging
 import os
 import random
+import re
 import socket
 import threading
 import time
@@ -31,7 +35,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine, event, inspect
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from pipeline import artifacts
 from pipeline.artifacts import Trial
@@ -48,11 +52,13 @@ GRACE_SECONDS = 10  # a worker that was silent for as long is dead, and its tria
 STARTUP_TRIALS = 10  # drawn at random, as TPE's and the Gaussian process's are by default
 SHARE_AT_ONCE = 8  # of the trials asked for together, unless the file says how many
 
+OPENING_ATTEMPTS = 8
 SQLITE_TIMEOUT = 30  # seconds to wait for a database that another process writes to
 
 # User attributes of trials.
 WORKER = "worker"  # host:process that trains it; only trials of ours have it
 FAILURE = "failure"
+PLACE = "photofinish:place"  # a system attribute: of interest to nobody but the sampler
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -312,14 +318,23 @@ class Study:
         return asked
 
     def _propose(self, trials: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:
-        seed = np.random.SeedSequence([self._spec.random_state, sum(t.state is not TrialState.FAIL for t in trials)])
-        sampler = self._sampler(int(seed.generate_state(1)[0]))
-        memory = _memory_study(self.name, self._direction, trials, sampler, _pruner(self._spec.pruner, self._longest))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of samplers, about what they draw at random instead
-            numbers = [memory.ask(self.distributions).number for _ in range(count)]
-        proposed = memory.get_trials(deepcopy=False)
-        return [proposed[number] for number in numbers]
+        pruner = _pruner(self._spec.pruner, self._longest)
+        memory = _memory_study(self.name, self._direction, trials, optuna.samplers.RandomSampler(), pruner)
+        proposed = []
+        for place in self._free_places(trials, count):
+            memory.sampler = self._sampler(place)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of samplers, about what they draw at random instead
+                number = memory.ask(self.distributions).number
+            trial = copy.copy(memory.get_trials(deepcopy=False)[number])
+            trial.system_attrs = {**trial.system_attrs, PLACE: place}
+            proposed.append(trial)
+        return proposed
+
+    def _free_places(self, trials: Sequence[FrozenTrial], count: int) -> list[int]:
+        """Return the lowest places that no trial has: those of trials that were given up come again."""
+        taken = {trial.system_attrs.get(PLACE) for trial in trials if trial.state is not TrialState.FAIL}
+        return [place for place in range(len(trials) + count) if place not in taken][:count]
 
     def _create(self, proposed: FrozenTrial) -> int:
         assert self._study is not None
@@ -338,6 +353,7 @@ class Study:
             return False
         for key, value in {**self._attributes, WORKER: _worker()}.items():
             rdb.set_trial_user_attr(trial_id, key, value)
+        rdb.set_trial_system_attr(trial_id, PLACE, proposed.system_attrs[PLACE])
         for key, value in proposed.params.items():
             distribution = self.distributions[key]
             rdb.set_trial_param(trial_id, key, distribution.to_internal_repr(value), distribution)
@@ -397,10 +413,12 @@ class Study:
         if any(trial.state in FINISHED for trial in found.trials) and not set(self._identity) <= set(known):
             raise BadInput(f"{where} holds trials of unknown origin", field="--storage", remedy=remedy)
 
-    def _sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+    def _sampler(self, place: int) -> optuna.samplers.BaseSampler:
+        """Return a sampler that is seeded by the place of the trial to be proposed."""
         if self._spec.sampler == "grid":  # its seed shuffles the points, which must stay where they are
             return optuna.samplers.GridSampler(self._grid(), seed=self._spec.random_state)
-        return _sampler(self._spec.sampler, seed)
+        seed = np.random.SeedSequence([self._spec.random_state, place]).generate_state(1)
+        return _sampler(self._spec.sampler, int(seed[0]))
 
     def _grid(self) -> dict[str, list[Any]]:
         """Return the points of a grid search: as many a range as the number of trials allows, at least two."""
@@ -456,15 +474,10 @@ def shown(url: str) -> str:
 
 def _connect(url: str) -> optuna.storages.RDBStorage:
     try:
-        engine_options = (
-            {"connect_args": {"timeout": SQLITE_TIMEOUT}} if make_url(url).get_backend_name() == "sqlite" else {}
-        )
+        is_sqlite = make_url(url).get_backend_name() == "sqlite"
         _refuse_foreign(url)
-        with _quiet():
-            rdb = optuna.storages.RDBStorage(
-                url, engine_kwargs=engine_options, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS
-            )
-        if engine_options:
+        rdb = _open(url, {"connect_args": {"timeout": SQLITE_TIMEOUT}} if is_sqlite else {})
+        if is_sqlite:
             _write_ahead(rdb)
         return rdb
     except BadInput:
@@ -477,9 +490,27 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
         raise BadInput(f"{shown(url)}: {str(error).split('. ')[0]}", field="--storage", remedy=remedy) from error
     except Exception as error:  # drivers raise errors of their own
         reason = " ".join(str(error.__cause__ or error).split())[:300]
-        raise BadInput(
-            f"{shown(url)} can't be used: {reason}", field="--storage", remedy="check the address"
-        ) from error
+        problem = f"{shown(url)} can't be used: {reason}"
+        raise BadInput(problem, field="--storage", remedy="check the address") from error
+
+
+def _open(url: str, engine_options: dict[str, Any]) -> optuna.storages.RDBStorage:
+    """Open a storage, and make its tables where there are none.
+
+    Of several processes that make them at once, all but one find that a table or a row is there already.
+    """
+    for attempts_left in reversed(range(OPENING_ATTEMPTS)):
+        try:
+            with _quiet():
+                return optuna.storages.RDBStorage(
+                    url, engine_kwargs=engine_options, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS
+                )
+        except (DatabaseError, AssertionError, optuna.exceptions.StorageInternalError) as error:
+            is_race = isinstance(error, AssertionError) or re.search("already exists|unique", str(error), re.IGNORECASE)
+            if not (is_race and attempts_left):
+                raise
+            time.sleep(random.random())  # noqa: S311  # any number will do
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _write_ahead(rdb: optuna.storages.RDBStorage) -> None:
@@ -489,11 +520,12 @@ def _write_ahead(rdb: optuna.storages.RDBStorage) -> None:
     """
 
     def prepare(connection: Any, _: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
 
     event.listen(rdb.engine, "connect", prepare)
     rdb.engine.dispose()  # connections made before don't know
+    with contextlib.suppress(OperationalError), rdb.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # refused while another process is at it, which will do
 
 
 def _refuse_foreign(url: str) -> None:
