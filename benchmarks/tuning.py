@@ -19,7 +19,6 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ from scipy import stats
 from torch import nn
 
 from pipeline.artifacts import Search, Split, Trial
-from pipeline.execution import map_tasks
+from pipeline.execution import workers
 from pipeline.stages import tune
 from pipeline.stages.generate import DatasetSpec, generate
 from pipeline.stages.split import SplitSpec, split
@@ -70,7 +69,8 @@ def batched(dataset: str, trials: int, storage: str, *, seed: int = 0, jobs: int
     )
     plan = tune.plan(f"benchmark-{seed}-{trials}", make_split(dataset), SplitSpec(), "relu", spec, [seed])
     reached = tune.connect(storage, [plan], fresh=True)
-    (found,) = tune.tune([plan], reached, NoRecord(), execute=partial(map_tasks, jobs=jobs), fresh=True)
+    with workers(jobs) as submit:
+        (found,) = tune.tune([plan], reached, NoRecord(), submit=submit, fresh=True)
     return found
 
 
@@ -115,8 +115,13 @@ def one_at_a_time(
                     raise optuna.TrialPruned
         return validation_loss
 
+    # Our rule for stopping trials, or none.
+    pruner = optuna.pruners.MedianPruner(10, n_warmup_steps=1000 // 9) if prune else optuna.pruners.NopPruner()
     study = optuna.create_study(
-        storage=storage, study_name=f"peer-{seed}-{trials}", sampler=optuna.samplers.TPESampler(seed=seed)
+        storage=storage,
+        study_name=f"peer-{seed}-{trials}",
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        pruner=pruner,
     )
     study.optimize(objective, n_trials=trials)
     return study
@@ -151,41 +156,38 @@ def speed(trials: int) -> None:
             study = one_at_a_time("circles", trials, storage, prune=prune)
             rows.append((name, time.perf_counter() - started, study.best_value))
     base = rows[0][1]
-    print(
-        f"\n| how | seconds, {trials} trials | over Photofinish's | best validation log loss |\n| --- | --- | --- | --- |"
-    )
+    print(f"\n| how | seconds, {trials} trials | over Photofinish's | best validation log loss |")
+    print("| --- | --- | --- | --- |")
     for name, seconds, best in rows:
         print(f"| {name} | {seconds:.1f} | {seconds / base:.1f} | {best:.4f} |")
 
 
-def quality(trials: int, repetitions: int, at_once: Sequence[int]) -> None:
+def quality(trials: int, repetitions: int) -> None:
     """Best value after as many trials, paired by the sampler's seed, which is the networks' seed too."""
+    print(f"\n| {trials} trials | one at a time: mean, median, worst | Photofinish | better, worse | p |")
+    print("| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
         for dataset in DATASETS:
-            peer = [one_at_a_time(dataset, trials, None, seed=seed).best_value for seed in range(repetitions)]
-            print(f"\n{dataset}, {trials} trials, {repetitions} repetitions: best validation log loss")
-            print(
-                "| how | mean | median | worst | better, equal, worse | one-sided p, Wilcoxon: worse than one at a time |"
-            )
-            print("| --- | --- | --- | --- | --- | --- |")
-            print(
-                f"| study.optimize, one at a time | {np.mean(peer):.4f} | {np.median(peer):.4f} | {max(peer):.4f} | | |"
-            )
-            for count in at_once:
-                for pruner in ("median", "none"):
-                    url = f"sqlite:///{Path(folder) / f'{dataset}-{count}-{pruner}.db'}"
-                    ours = [
-                        batched(dataset, trials, url, seed=seed, trials_at_once=count, pruner=pruner).best.value
-                        for seed in range(repetitions)
-                    ]
-                    difference = np.subtract(ours, peer)
-                    signs = [int((difference < 0).sum()), int((difference == 0).sum()), int((difference > 0).sum())]
-                    p = stats.wilcoxon(difference, alternative="greater").pvalue
-                    print(
-                        f"| {count} at once, pruner {pruner} | {np.mean(ours):.4f} | {np.median(ours):.4f} | {max(ours):.4f}"
-                        f" | {', '.join(map(str, signs))} | {p:.3f} |",
-                        flush=True,
-                    )
+            for pruner in ("none", "median"):
+                url = f"sqlite:///{Path(folder) / f'{dataset}-{pruner}.db'}"
+                peer = [
+                    one_at_a_time(dataset, trials, None, seed=seed, prune=pruner == "median").best_value
+                    for seed in range(repetitions)
+                ]
+                ours = [
+                    batched(dataset, trials, url, seed=seed, pruner=pruner).best.value for seed in range(repetitions)
+                ]
+                difference = np.subtract(ours, peer)
+                signs = f"{(difference < 0).sum()}, {(difference > 0).sum()}"
+                p = stats.wilcoxon(difference, alternative="greater").pvalue
+                print(
+                    f"| {dataset}, pruner {pruner} | {_spread(peer)} | {_spread(ours)} | {signs} | {p:.3f} |",
+                    flush=True,
+                )
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{np.mean(values):.4f}, {np.median(values):.4f}, {max(values):.4f}"
 
 
 if __name__ == "__main__":
@@ -193,12 +195,11 @@ if __name__ == "__main__":
     parser.add_argument("--quality", action="store_true", help="what is found, rather than how fast")
     parser.add_argument("--trials", type=int, help="default 200, with --quality 40")
     parser.add_argument("--repetitions", type=int, default=10)
-    parser.add_argument("--at-once", type=int, nargs="+", default=[10])
     options = parser.parse_args()
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     if options.quality:
-        quality(options.trials or 40, options.repetitions, options.at_once)
+        quality(options.trials or 40, options.repetitions)
     else:
         speed(options.trials or 200)

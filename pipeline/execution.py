@@ -2,26 +2,71 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
+
+# Set before a worker imports torch; small networks gain nothing from threads.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+class Pending(Protocol[Result_co]):
+    """Work that was handed in."""
+
+    def result(self) -> Result_co:
+        """Wait until it is done, and return what came out."""
+
+
+class Submit(Protocol):
+    """Hands work in."""
+
+    def __call__(self, function: Callable[[Task], Result], task: Task, /) -> Pending[Result]:
+        """Have a function applied to a task."""
+
+
+@contextmanager
+def workers(jobs: int) -> Iterator[Submit]:
+    """Give a function that hands work in: to worker processes, or with one job to this process, when it is asked for.
+
+    Workers are joblib's (loky): they outlive the block for the next one, and are killed when it ends by an exception,
+    such as an interrupt.
+    """
+    if jobs == 1:
+        yield _Later
+        return
+    from joblib.externals.loky import get_reusable_executor
+
+    executor = get_reusable_executor(max_workers=jobs, env=ONE_THREAD)
+    try:
+        yield executor.submit
+    except BaseException:
+        executor.shutdown(wait=True, kill_workers=True)
+        raise
 
 
 def map_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], jobs: int) -> Iterator[Result]:
-    """Give each task's result as soon as it is there, in any order when `jobs` is more than 1.
+    """Give each task's result as soon as it is there, in any order when `jobs` is more than 1."""
+    with workers(jobs) as submit:
+        pending: list[Any] = [submit(function, task) for task in tasks]
+        if jobs > 1:
+            from concurrent.futures import as_completed
 
-    Workers are processes (joblib's loky), one thread each.
-    """
-    if jobs == 1:
-        yield from map(function, tasks)
-        return
-    import joblib
+            yield from (one.result() for one in as_completed(pending))
+        else:
+            yield from (one.result() for one in pending)
 
-    # After an interrupt joblib would explain that some work was for nothing, which whoever interrupted knows.
-    warnings.filterwarnings("ignore", message=".*tasks (have been successfully|which were still)")
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-        yield from parallel(joblib.delayed(function)(task) for task in tasks)
+
+@dataclass(frozen=True)
+class _Later(Generic[Task, Result]):
+    """Work that is done when its result is asked for."""
+
+    function: Callable[[Any], Any]
+    task: Any
+
+    def result(self) -> Any:
+        return self.function(self.task)

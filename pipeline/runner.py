@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from pipeline.artifacts import Dataset, EvaluatedModel, Search, Split, TrainedModel
 from pipeline.errors import AllMembersFailed, BadInput
-from pipeline.execution import map_tasks
+from pipeline.execution import map_tasks, workers
 from pipeline.experiment import Experiment
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.generate import generate
@@ -197,12 +197,12 @@ def _storage(options: Options) -> str:
 
 def _tune(plans: list[SearchPlan], storage: Storage, comparison: ComparisonWriter, walk: _Walk) -> tuple[Search, ...]:
     options = walk.options
-    with walk.stage("tune", sum(one.spec.trials for one in plans)) as advance:
+    with walk.stage("tune", sum(one.spec.trials for one in plans)) as advance, workers(options.jobs) as submit:
         searches = tune(
             plans,
             storage,
             comparison,
-            execute=partial(map_tasks, jobs=options.jobs),
+            submit=submit,
             fresh=options.fresh,
             device=choose_device(options.device),
             memory=options.memory,

@@ -58,7 +58,11 @@ BAD_FILES = {
         "name: x\ndatasets: {d: {file: churn.csv, target: churned}}\nmodels: {m: {hidden_units: []}}\n",
         ["datasets.d.file", "'churn.csv'", "use make: (a generator) or load:"],
     ),
-    "tuning, in this version": (f"name: x\n{SIZES}tuning: {{trials: 20}}\n", ["tuning", "remove the key"]),
+    "tuning without a space": (f"name: x\n{SIZES}tuning: {{trials: 20}}\n", ["tuning.space", "is missing", "add it"]),
+    "inverted range": (
+        f"name: x\n{SIZES}tuning: {{space: {{lr: [0.1, 0.01]}}}}\n",
+        ["tuning.space.lr", "inverted", "write [0.01, 0.1]"],
+    ),
     "more classes than rows": (
         "name: x\ndatasets: {d: {make: blobs, n_samples: 3, centers: 5}}\nmodels: {m: {hidden_units: []}}\n",
         ["datasets.d.centers", "5 classes for 3 rows"],

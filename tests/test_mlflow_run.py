@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, TINY, runs_of, wait_for_runs
+from tests.conftest import REPOSITORY, TINY, TUNING, runs_of, wait_for_runs
 
 pytestmark = pytest.mark.slow
 BIN = Path(sys.executable).parent
@@ -93,6 +93,20 @@ def test_stage_and_report_entry_points(project: Path) -> None:
     assert (project / "reports/tiny/index.html").exists()
     _, runs = runs_of(project)
     assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_tune_entry_point(project: Path) -> None:
+    """`-e tune -P trials=N` makes N trials of each search, under the run that the command makes."""
+    path = project / "experiments/tiny.yaml"
+    path.write_text(TINY + TUNING, encoding="utf-8")
+    code, printed = finish(mlflow_run(project, "-e", "tune", "-P", f"experiment={path}", "-P", "trials=3"))
+    assert code == 0, printed
+    assert "tuned: the best of 3 trials" in printed
+    _, runs = runs_of(project)
+    roles = [run.data.tags["photofinish.role"] for run in runs]
+    assert (roles.count("comparison"), roles.count("study"), roles.count("trial"), len(roles)) == (1, 4, 12, 17)
+    (parent,) = [run for run in runs if run.data.tags["photofinish.role"] == "comparison"]
+    assert parent.data.tags["mlflow.project.entryPoint"] == "tune"
 
 
 def test_bad_input_ends_the_run_failed_with_the_line(project: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -92,6 +94,13 @@ class SearchPlan:
             "folds": len(self.folds),
             "seeds": list(self.seeds),
         }
+
+
+class Pending(Protocol):
+    """Trials in work."""
+
+    def result(self) -> list[TrialOutcome]:
+        """Wait for what became of them."""
 
 
 class Recorder(Protocol):
@@ -199,7 +208,7 @@ def tune(
     storage: Storage,
     recorder: Recorder,
     *,
-    execute: Callable[[Callable[[TrialsTask], list[TrialOutcome]], Iterable[TrialsTask]], Iterator[list[TrialOutcome]]],
+    submit: Callable[[Callable[[TrialsTask], list[TrialOutcome]], TrialsTask], Pending],
     fresh: bool = False,
     device: str = "cpu",
     memory: int | None = None,
@@ -216,8 +225,8 @@ def tune(
         As `connect` returned it.
     recorder:
         Told of every trial before Optuna is, so that the study knows where it is recorded.
-    execute:
-        Runs a function over tasks and gives results in any order, here or in workers.
+    submit:
+        Hands a task to whoever works on it, here or elsewhere.
     fresh:
         Whether to delete what earlier searches of the same names have found.
     device, memory:
@@ -237,21 +246,58 @@ def tune(
         for one in running:
             one.study.open(fresh=fresh)
             advance(one.study.finished)
-        unfinished = [one for one in running if not one.study.is_done()]
-        while unfinished:
-            tasks = [task for one in unfinished for task in one.tasks(device, memory)]
-            by_name = {one.plan.study: one for one in unfinished}
-            for outcomes in execute(train_trials, tasks):
-                by_name[outcomes[0].proposal.study].keep(outcomes, recorder)
+        for batch in _batches(running, partial(submit, train_trials), device, memory, note):
+            for pending in batch.tasks:
+                outcomes = pending.result()
+                batch.search.keep(outcomes, recorder)
                 advance(len(outcomes))
-            unfinished = [one for one in unfinished if not one.study.is_done()]
-            if unfinished and not tasks:
-                note(f"waiting for another worker's trials of {', '.join(one.plan.study for one in unfinished)}")
-                time.sleep(SECONDS_BETWEEN_LOOKS)
         searches = [one.conclude() for one in running]
     for search in searches:
         recorder.finish_search(search)
     return searches
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Trials that were asked for together and are in work."""
+
+    search: _Running
+    tasks: Sequence[Pending]
+
+
+def _batches(
+    running: Sequence[_Running],
+    submit: Callable[[TrialsTask], Pending],
+    device: str,
+    memory: int | None,
+    note: Callable[[str], None],
+) -> Iterator[_Batch]:
+    """Hand in batches, and give them back to be waited for, the oldest first, until every study is done.
+
+    The order is fixed: a study's next batch is asked for when one of its batches has been told. So what is proposed
+    doesn't depend on how fast anything was.
+    """
+    queue: deque[_Batch] = deque()
+
+    def hand_in(one: _Running) -> None:
+        tasks = [submit(task) for task in one.tasks(device, memory)]
+        if tasks:
+            queue.append(_Batch(one, tasks))
+
+    for turn in range(max((one.study.batches_in_work for one in running), default=0)):
+        for one in running:
+            if turn < one.study.batches_in_work:
+                hand_in(one)
+    while waiting := [one for one in running if not one.study.is_done()]:
+        if queue:
+            batch = queue.popleft()
+            yield batch
+            hand_in(batch.search)
+            continue
+        note(f"waiting for another worker's trials of {', '.join(one.plan.study for one in waiting)}")
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+        for one in waiting:
+            hand_in(one)
 
 
 @dataclass

@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from sklearn import metrics
 
 from pipeline.artifacts import Search, Split, Trial
 from pipeline.errors import AllMembersFailed, BadInput
-from pipeline.execution import map_tasks
+from pipeline.execution import workers
 from pipeline.stages.evaluate import predict
 from pipeline.stages.split import SplitSpec, split
 from pipeline.stages.train import TrainTask, train
@@ -61,7 +60,8 @@ def planned(made: Split, name: str = "e", **tuning: Any) -> SearchPlan:
 
 def searched(*plans: SearchPlan, url: str, jobs: int = 1, fresh: bool = False) -> list[Search]:
     storage = connect(url, plans, fresh=fresh)
-    return tune(plans, storage, Notebook(), execute=partial(map_tasks, jobs=jobs), fresh=fresh)
+    with workers(jobs) as submit:
+        return tune(plans, storage, Notebook(), submit=submit, fresh=fresh)
 
 
 @pytest.fixture
@@ -81,7 +81,8 @@ def test_study_holds_what_was_found(url: str) -> None:
     """Each trial lies in Optuna's storage with hyperparameters, values after rungs, state and user attributes."""
     notebook = Notebook()
     search = planned(made_split())
-    (found,) = tune([search], connect(url, [search]), notebook, execute=partial(map_tasks, jobs=1))
+    with workers(1) as submit:
+        (found,) = tune([search], connect(url, [search]), notebook, submit=submit)
     study = loaded(url)
     assert [trial.number for trial in study.trials] == list(range(6))
     assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "PRUNED"}
@@ -215,7 +216,8 @@ def test_hopeless_trials_stop_early(url: str) -> None:
     space = {"lr": [0.0001, 0.5, "log"]}
     search = planned(made_split(), trials=30, space=space, sampler="random", trials_at_once=10)
     search = replace(search, given=configure(search.given, {"epochs": 54}))
-    tune([search], connect(url, [search]), notebook, execute=partial(map_tasks, jobs=1))
+    with workers(1) as submit:
+        tune([search], connect(url, [search]), notebook, submit=submit)
     pruned = [trial for trial in notebook.trials if trial.state == "pruned"]
     assert pruned
     for trial in pruned:

@@ -50,7 +50,8 @@ HEARTBEAT_SECONDS = 3
 GRACE_SECONDS = 10  # a worker that was silent for as long is dead, and its trials are given up
 
 STARTUP_TRIALS = 10  # drawn at random, as TPE's and the Gaussian process's are by default
-SHARE_AT_ONCE = 8  # of the trials asked for together, unless the file says how many
+SHARE_AT_ONCE = 8  # an eighth of the trials is in work at a time, unless the file says how many
+ENOUGH_FOR_TWO_BATCHES = 80  # trials from which on an eighth is large enough to be parted
 
 OPENING_ATTEMPTS = 8
 SQLITE_TIMEOUT = 30  # seconds to wait for a database that another process writes to
@@ -291,12 +292,17 @@ class Study:
         ]
         return self.budget - len(taken)
 
+    @property
+    def batches_in_work(self) -> int:
+        """Number of batches to have in work at a time; with two, one is asked for while the other trains."""
+        return 1 if self._spec.trials_at_once or self._spec.trials < ENOUGH_FOR_TWO_BATCHES else 2
+
     def _batch(self, trials: Sequence[FrozenTrial]) -> int:
         """Number of trials to ask for at once: few enough that the sampler can learn from one batch for the next."""
-        known = sum(trial.state is not TrialState.FAIL for trial in trials)
         if self._spec.trials_at_once is not None:
             return self._spec.trials_at_once
-        return max(STARTUP_TRIALS - known, self._spec.trials // SHARE_AT_ONCE, 1)
+        known = sum(trial.state is not TrialState.FAIL for trial in trials)
+        return max(STARTUP_TRIALS - known, self._spec.trials // SHARE_AT_ONCE // self.batches_in_work, 1)
 
     def _take(self, trials: Sequence[FrozenTrial], count: int) -> list[Asked] | None:
         """Propose in memory, then write; None when another worker wrote in between."""
