@@ -1,9 +1,10 @@
 """Tuning beside `study.optimize` around the tutorial's loop: how long 200 trials take, and what the search finds.
 
-    python benchmarks/tuning.py                 # speed: 200 trials
+    python benchmarks/tuning.py                 # speed: 200 trials on circles
+    python benchmarks/tuning.py --width 16      # the same over smaller networks
     python benchmarks/tuning.py --quality       # best value after 40 trials, ten paired repetitions
 
-Both search 2 to 3 layers on circles by TPE with the same space, data, split, objective and storage (SQLite).
+Both sides search by TPE over the same space, with the same data, split, objective and seeds.
 """
 
 from __future__ import annotations
@@ -34,7 +35,12 @@ from pipeline.stages.generate import DatasetSpec, generate
 from pipeline.stages.split import SplitSpec, split
 from pipeline.stages.tuning.spec import TunableModelSpec
 
-SPACE = {"depth": [1, 3], "width": [4, 32], "lr": [0.001, 1.0, "log"], "epochs": [100, 1000, "log"]}
+SPACE: dict[str, list[object]] = {
+    "depth": [1, 3],
+    "width": [4, 32],
+    "lr": [0.001, 1.0, "log"],
+    "epochs": [100, 1000, "log"],
+}
 DATASETS = {
     "circles": {"make": "circles", "n_samples": 1000, "noise": 0.03, "random_state": 42},
     "moons": {"make": "moons", "n_samples": 1000, "noise": 0.3, "random_state": 42},
@@ -87,7 +93,7 @@ def one_at_a_time(
         return (torch.round(torch.sigmoid(logits)) == labels).sum().item() / len(labels)
 
     def objective(trial: optuna.Trial) -> float:
-        depth, width = trial.suggest_int("depth", 1, 3), trial.suggest_int("width", 4, 32)
+        depth, width = trial.suggest_int("depth", 1, 3), trial.suggest_int("width", *SPACE["width"])
         lr = trial.suggest_float("lr", 0.001, 1.0, log=True)
         epochs = trial.suggest_int("epochs", 100, 1000, log=True)
         torch.manual_seed(seed)
@@ -144,9 +150,9 @@ def speed(trials: int) -> None:
                     found.best.value,
                 )
             )
-        started = time.perf_counter()
-        found = batched("circles", trials, f"sqlite:///{folder}/unpruned.db", pruner="none")
-        rows.append(("Photofinish, 1 process, no pruning", time.perf_counter() - started, found.best.value))
+            started = time.perf_counter()
+            found = batched("circles", trials, f"sqlite:///{folder}/unpruned{jobs}.db", jobs=jobs, pruner="none")
+            rows.append(("the same, pruner none", time.perf_counter() - started, found.best.value))
         for name, storage, prune in (
             ("study.optimize, SQLite", f"sqlite:///{folder}/peer.db", False),
             ("study.optimize, SQLite, pruned at our rungs", f"sqlite:///{folder}/pruned.db", True),
@@ -193,9 +199,11 @@ def _spread(values: Sequence[float]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quality", action="store_true", help="what is found, rather than how fast")
+    parser.add_argument("--width", type=int, default=32, help="the widest layer in the space (default 32)")
     parser.add_argument("--trials", type=int, help="default 200, with --quality 40")
     parser.add_argument("--repetitions", type=int, default=10)
     options = parser.parse_args()
+    SPACE["width"] = [4, options.width]
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

@@ -288,16 +288,19 @@ def _batches(
         for one in running:
             if turn < one.study.batches_in_work:
                 hand_in(one)
-    while waiting := [one for one in running if not one.study.is_done()]:
-        if queue:
+    while True:
+        while queue:
             batch = queue.popleft()
             yield batch
             hand_in(batch.search)
-            continue
-        note(f"waiting for another worker's trials of {', '.join(one.plan.study for one in waiting)}")
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        waiting = [one for one in running if not one.study.is_done()]
+        if not waiting:
+            return
         for one in waiting:
             hand_in(one)
+        if not queue:
+            note(f"waiting for another worker's trials of {', '.join(one.plan.study for one in waiting)}")
+            time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 @dataclass

@@ -147,6 +147,11 @@ class Population:
         history = History(*self.curves_cpe[:, index, : self.ended[index]].numpy().copy())
         return Outcome(self.networks[index], history, self.failures.get(index))
 
+    def last_monitored_loss(self, index: int) -> float:
+        """Mean loss of a member on the monitored rows after its last epoch so far."""
+        self.flush()
+        return float(self.curves_cpe[2, index, self.ended.get(index, self.epoch) - 1])
+
     def release(self, leaving: Collection[int]) -> None:
         """Let members leave after this epoch, by their positions in `members`: pruned, done, or diverged.
 

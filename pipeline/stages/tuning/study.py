@@ -212,6 +212,11 @@ class Study:
         return min(self._spec.trials, points) if grid else self._spec.trials
 
     @property
+    def batches_in_work(self) -> int:
+        """Number of batches to have in work at a time; with two, one is asked for while the other trains."""
+        return 1 if self._spec.trials_at_once or self._spec.trials < ENOUGH_FOR_TWO_BATCHES else 2
+
+    @property
     def finished(self) -> int:
         """Number of trials that count."""
         return sum(trial.state in FINISHED for trial in self._all_trials())
@@ -292,11 +297,6 @@ class Study:
         ]
         return self.budget - len(taken)
 
-    @property
-    def batches_in_work(self) -> int:
-        """Number of batches to have in work at a time; with two, one is asked for while the other trains."""
-        return 1 if self._spec.trials_at_once or self._spec.trials < ENOUGH_FOR_TWO_BATCHES else 2
-
     def _batch(self, trials: Sequence[FrozenTrial]) -> int:
         """Number of trials to ask for at once: few enough that the sampler can learn from one batch for the next."""
         if self._spec.trials_at_once is not None:
@@ -306,22 +306,19 @@ class Study:
 
     def _take(self, trials: Sequence[FrozenTrial], count: int) -> list[Asked] | None:
         """Propose in memory, then write; None when another worker wrote in between."""
-        asked = []
+        taken: dict[int, FrozenTrial] = {}  # id → as proposed
         for proposed in self._propose(trials, count):
-            if proposed.number < len(trials):
-                trial_id = trials[proposed.number]._trial_id
-                if not self._claim(trial_id, proposed):
-                    continue
-            else:
-                trial_id = self._create(proposed)
-            number = self.storage.optuna_storage.get_trial(trial_id).number
-            self._trial_ids[number] = trial_id
-            self.storage.begin(trial_id)
-            if number != proposed.number:
-                self.give_up("another worker asked at the same moment")
-                return None
-            asked.append(Asked(number, proposed.params))
-        return asked
+            if proposed.number >= len(trials):
+                taken[self._create(proposed)] = proposed
+            elif self._claim(trials[proposed.number]._trial_id, proposed):
+                taken[trials[proposed.number]._trial_id] = proposed
+        numbers = {trial._trial_id: trial.number for trial in self._all_trials()}
+        if any(numbers[trial_id] != proposed.number for trial_id, proposed in taken.items()):
+            for trial_id in taken:
+                self._fail(trial_id, "another worker asked at the same moment")
+            return None
+        self._trial_ids |= {numbers[trial_id]: trial_id for trial_id in taken}
+        return [Asked(proposed.number, proposed.params) for proposed in taken.values()]
 
     def _propose(self, trials: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:
         pruner = _pruner(self._spec.pruner, self._longest)
@@ -347,6 +344,7 @@ class Study:
         template = copy.deepcopy(proposed)
         template.user_attrs = {**self._attributes, WORKER: _worker()}
         trial_id: int = self.storage.optuna_storage.create_new_trial(self._study._study_id, template)
+        self.storage.begin(trial_id)
         return trial_id
 
     def _claim(self, trial_id: int, proposed: FrozenTrial) -> bool:
@@ -357,6 +355,7 @@ class Study:
                 return False
         except optuna.exceptions.UpdateFinishedTrialError:
             return False
+        self.storage.begin(trial_id)
         for key, value in {**self._attributes, WORKER: _worker()}.items():
             rdb.set_trial_user_attr(trial_id, key, value)
         rdb.set_trial_system_attr(trial_id, PLACE, proposed.system_attrs[PLACE])
