@@ -299,7 +299,7 @@ def render(source: ReportInput, figures: Path) -> str:
         scores=score_table(source),
         headline=headline(source),
         sections=[_section(source, name) for name in source.splits],
-        notes=notes(source.splits, source.runs, source.searches),
+        notes=notes(source.splits, source.runs),
         tuned={name: tuned_table(source.searches, name) for name in source.splits},
     )
 
@@ -332,7 +332,7 @@ def cell(runs: pd.DataFrame, metric: str) -> str:
 
 
 def tuned_table(searches: Sequence[Search], dataset: str) -> dict[str, Any]:
-    """Best hyperparameters of each model on one dataset: `columns`, and `rows` of a model and its values."""
+    """Best hyperparameters of each model on one dataset: `columns`, `rows` of a model and its values, and `notes`."""
     found = [search for search in searches if search.dataset == dataset]
     keys = list(dict.fromkeys(key for search in found for key in search.space))
     rows = [
@@ -347,7 +347,7 @@ def tuned_table(searches: Sequence[Search], dataset: str) -> dict[str, Any]:
         for search in found
     ]
     objective = found[0].objective.replace("/", " ").replace("_", " ") if found else ""
-    return {"columns": [objective, "trial", *keys], "rows": rows}
+    return {"columns": [objective, "trial", *keys], "rows": rows, "notes": edge_notes(found)}
 
 
 def short(value: object) -> str:
@@ -371,9 +371,9 @@ def edge_notes(searches: Sequence[Search]) -> list[str]:
     return lines
 
 
-def notes(splits: Mapping[str, Split], runs: pd.DataFrame | None = None, searches: Sequence[Search] = ()) -> list[str]:
+def notes(splits: Mapping[str, Split], runs: pd.DataFrame | None = None) -> list[str]:
     """Say, in so many words, what one might otherwise misread."""
-    lines = edge_notes(searches)
+    lines = []
     for name, split in splits.items():
         if split.final == "validation":
             lines.append(
