@@ -170,6 +170,39 @@ def test_search_goes_on_where_it_stopped(url: str, tmp_path: Path) -> None:
     assert len(again.trials) == 12
 
 
+class Broken(Notebook):
+    """Fails on the second batch."""
+
+    @contextmanager
+    def trial_runs(self, search: SearchPlan, trials: Sequence[Trial]) -> Iterator[list[str]]:
+        if self.trials:
+            raise OSError("the store is gone")
+        with super().trial_runs(search, trials) as run_ids:
+            yield run_ids
+
+
+def test_trials_that_were_given_up_are_proposed_again(url: str, tmp_path: Path) -> None:
+    """When something breaks in the midst of a batch, its trials fail with the reason, and no other is lost.
+
+    Going on, it proposes what it would have proposed.
+    """
+    made = made_split()
+    search = planned(made, trials=9)
+    search = replace(search, given=configure(search.given, {"depth": 1}))
+    with pytest.raises(OSError, match="the store is gone"), workers(1) as submit:
+        tune([search], connect(url, [search]), Broken(), submit=submit)
+    broken = [trial for trial in loaded(url).trials if trial.state.name == "FAIL"]
+    assert broken
+    assert {trial.user_attrs["failure"] for trial in broken} == {"stopped: OSError"}
+    (found,) = searched(search, url=url)
+    (whole,) = searched(search, url=f"sqlite:///{tmp_path / 'whole.db'}")
+
+    def proposed(of: Search) -> list[Any]:
+        return sorted((*trial.params.values(), trial.value) for trial in of.trials)
+
+    assert proposed(found) == proposed(whole)
+
+
 def test_workers_change_no_number(url: str, tmp_path: Path) -> None:
     """Two processes find what one finds, several studies at once."""
     made, other = made_split(), made_split("circles", noise=0.1)

@@ -351,12 +351,14 @@ class Study:
         """Take a trial that was enqueued by hand; False when another worker was faster."""
         rdb = self.storage.optuna_storage
         try:
+            # First of all whose it is: a trial that runs and is nobody's would run for ever if we died now.
+            rdb.set_trial_user_attr(trial_id, WORKER, _worker())
             if not rdb.set_trial_state_values(trial_id, TrialState.RUNNING):
                 return False
         except optuna.exceptions.UpdateFinishedTrialError:
             return False
         self.storage.begin(trial_id)
-        for key, value in {**self._attributes, WORKER: _worker()}.items():
+        for key, value in self._attributes.items():
             rdb.set_trial_user_attr(trial_id, key, value)
         rdb.set_trial_system_attr(trial_id, PLACE, proposed.system_attrs[PLACE])
         for key, value in proposed.params.items():
@@ -437,7 +439,10 @@ class Study:
 
 
 class StoppingRule:
-    """Says whether a trial of a batch is stopped, by what the study knew when the batch began; works in any process."""
+    """Says whether a trial of a batch is stopped, by what the study knew when the batch began.
+
+    It needs no storage, and works in any process.
+    """
 
     def __init__(
         self, study: str, direction: Direction, pruner: PrunerName, longest: int, trials: Sequence[FrozenTrial]
