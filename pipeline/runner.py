@@ -139,7 +139,7 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
     with writer.open_comparison(experiment) as comparison:
         comparison.describe(origin, file, list(splits.values()))
         finished = Finished(comparison.run_id, comparison.experiment_id, splits, metrics)
-        if storage is not None:
+        if options.reaches("tune"):
             searches = _tune(plans, storage, comparison, walk)
             finished = replace(finished, searches=searches)
             settled = _with_best(settled, searches)
@@ -195,22 +195,27 @@ def _storage(options: Options) -> str:
     return options.storage or os.environ.get("PHOTOFINISH_STORAGE") or default
 
 
-def _tune(plans: list[SearchPlan], storage: Storage, comparison: ComparisonWriter, walk: _Walk) -> tuple[Search, ...]:
+def _tune(
+    plans: list[SearchPlan], storage: Storage | None, comparison: ComparisonWriter, walk: _Walk
+) -> tuple[Search, ...]:
     options = walk.options
-    with walk.stage("tune", sum(one.spec.trials for one in plans)) as advance, workers(options.jobs) as submit:
-        searches = tune(
-            plans,
-            storage,
-            comparison,
-            submit=submit,
-            fresh=options.fresh,
-            device=choose_device(options.device),
-            memory=options.memory,
-            advance=advance,
-            note=walk.listener.note,
-        )
-    comparison.write_searches(searches)
-    return tuple(searches)
+    with walk.stage("tune", sum(one.spec.trials for one in plans)) as advance:
+        if storage is None:
+            return ()
+        with workers(options.jobs) as submit:
+            searches = tune(
+                plans,
+                storage,
+                comparison,
+                submit=submit,
+                fresh=options.fresh,
+                device=choose_device(options.device),
+                memory=options.memory,
+                advance=advance,
+                note=walk.listener.note,
+            )
+        comparison.write_searches(searches)
+        return tuple(searches)
 
 
 def _with_best(settled: list[Candidate | SearchPlan], searches: tuple[Search, ...]) -> list[Candidate | SearchPlan]:

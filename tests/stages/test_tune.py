@@ -310,7 +310,7 @@ def test_enqueued_trial_outside_the_space_fails(url: str, strange: dict[str, Any
         ({"space": {"width": [2, 9]}}, "space"),
         ({"objective": "validation/rmse"}, "doesn't fit"),
         ({"objective": "validation/accuracy"}, "doesn't maximize"),
-        ({"folds": 3}, "rows"),
+        ({"folds": 3}, "on other rows"),
         ({"seeds": 2}, "seeds"),
     ],
 )

@@ -415,8 +415,10 @@ class Study:
         known = found.user_attrs
         for key, value in self._identity.items():
             if key in known and known[key] != value:
-                problem = f"{where} was made with {key} {_brief(known[key])}, and this is {_brief(value)}"
-                raise BadInput(problem, field="--storage", remedy=remedy)
+                change = f"with {key} {_brief(known[key])}, and this is {_brief(value)}"
+                if key == "rows":  # their digests say nothing
+                    change = "on other rows: the data, their split or scaling have changed"
+                raise BadInput(f"{where} was made {change}", field="--storage", remedy=remedy)
         if any(trial.state in FINISHED for trial in found.trials) and not set(self._identity) <= set(known):
             raise BadInput(f"{where} holds trials of unknown origin", field="--storage", remedy=remedy)
 
