@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +221,16 @@ def test_searches_of_other_seeds_differ(url: str, tmp_path: Path) -> None:
     assert [trial.params for trial in found.trials] != [trial.params for trial in other.trials]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "grid"])
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        "tpe",
+        "random",
+        "gp",
+        "grid",
+        pytest.param("cmaes", marks=pytest.mark.skipif(find_spec("cmaes") is None, reason="cmaes is not installed")),
+    ],
+)
 @pytest.mark.parametrize("pruner", ["median", "hyperband", "none"])
 def test_every_sampler_and_pruner(url: str, sampler: str, pruner: str) -> None:
     """Every sampler works with every pruner, on ranges and choices, and within the space."""
