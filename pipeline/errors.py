@@ -9,6 +9,9 @@ Interrupted                 SIGINT or SIGTERM: exit code 130 (also a KeyboardInt
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class PhotofinishError(Exception):
     """Base of the tree: a failure that is reported in one line."""
@@ -63,3 +66,12 @@ class Interrupted(KeyboardInterrupt):
     """A signal asked the process to stop; what is whole is kept, the rest is marked KILLED."""
 
     exit_code = 130
+
+
+@contextmanager
+def naming_field(field: str) -> Iterator[None]:
+    """Put the place that a block is about in front of its complaints."""
+    try:
+        yield
+    except BadInput as error:
+        raise error.within(field=field) from error

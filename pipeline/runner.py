@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 from weakref import WeakKeyDictionary
 
 from pipeline.artifacts import Dataset, EvaluatedModel, Search, Split, TrainedModel
-from pipeline.errors import AllMembersFailed, BadInput
+from pipeline.errors import AllMembersFailed, BadInput, naming_field
 from pipeline.execution import map_tasks, workers
 from pipeline.experiment import Experiment
 from pipeline.stages.evaluate import evaluate
@@ -164,13 +164,13 @@ def _prepare(experiment: Experiment, walk: _Walk) -> dict[str, Split]:
     datasets: list[Dataset] = []
     with walk.stage("generate", len(experiment.datasets)) as advance:
         for name, spec in experiment.datasets.items():
-            with _naming_field(f"datasets.{name}"):
+            with naming_field(f"datasets.{name}"):
                 datasets.append(generate(name, spec))
             advance(1)
     splits: dict[str, Split] = {}
     with walk.stage("split", len(datasets)) as advance:
         for dataset in datasets:
-            with _naming_field(f"datasets.{dataset.name}.split"):
+            with naming_field(f"datasets.{dataset.name}.split"):
                 splits[dataset.name] = split(dataset, experiment.datasets[dataset.name].split)
             advance(1)
     return splits
@@ -246,14 +246,6 @@ def _train_tasks(
         for candidate in candidates
         if isinstance(candidate, Candidate)
     ]
-
-
-@contextmanager
-def _naming_field(field_name: str) -> Iterator[None]:
-    try:
-        yield
-    except BadInput as error:
-        raise error.within(field=field_name) from error
 
 
 def _train_and_evaluate(tasks: list[TrainTask], comparison: ComparisonWriter, walk: _Walk) -> _Progress:

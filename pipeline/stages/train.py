@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.artifacts import Part, Split, TrainedModel
+from pipeline.artifacts import Split, TrainedModel
+from pipeline.stages.populations import population_member, population_rows, population_shape
 from pipeline.stages.tune import Candidate
 
 if TYPE_CHECKING:
-    from pipeline.training.population import Member, Outcome, Population, Rows, Shape
+    from pipeline.training.population import Member, Outcome, Population, Shape
 
 STAGE_VERSION = 1  # part of every fingerprint: raise it when the same input would train to other values
 
@@ -40,8 +41,8 @@ def train(task: TrainTask, announce: Callable[[Population], None] | None = None)
 
     started_at, started = time.time(), time.perf_counter()
     outcomes = train_population(
-        population_shape(task),
-        population_members(task),
+        _shape(task),
+        _members(task),
         population_rows(task.split, "train"),
         population_rows(task.split, task.split.monitored),
         memory=task.memory,
@@ -53,45 +54,13 @@ def train(task: TrainTask, announce: Callable[[Population], None] | None = None)
     ]
 
 
-def population_shape(task: TrainTask) -> Shape:
-    """What the networks of a task share."""
-    from pipeline.training.population import Shape
-
-    training = task.candidate.spec.training
-    return Shape(
-        activation=task.candidate.spec.activation,
-        loss=task.candidate.loss,
-        optimizer=training.optimizer,
-        n_outputs=task.split.dataset.n_outputs,
-        device=task.device,
-    )
+def _shape(task: TrainTask) -> Shape:
+    return population_shape(task.candidate.spec, task.candidate.loss, task.split, task.device)
 
 
-def population_members(task: TrainTask) -> list[Member]:
+def _members(task: TrainTask) -> list[Member]:
     """Return the networks of a task, one a seed."""
-    from pipeline.training.population import Member
-
-    spec = task.candidate.spec
-    return [
-        Member(
-            seed=seed,
-            hidden_units=spec.hidden_units,
-            lr=spec.training.lr,
-            epochs=spec.training.epochs,
-            momentum=spec.training.momentum,
-            weight_decay=spec.training.weight_decay,
-            batch_size=spec.training.batch_size,
-        )
-        for seed in task.seeds
-    ]
-
-
-def population_rows(split: Split, part: Part) -> Rows:
-    """Scaled rows of one part."""
-    from pipeline.training.population import Rows
-
-    rows = split.rows(part)
-    return Rows(split.scaled_features(rows), split.scaled_target(rows))
+    return [population_member(task.candidate.spec, seed) for seed in task.seeds]
 
 
 def fingerprint(split: Split, candidate: Candidate, seed: int) -> str:
@@ -122,7 +91,7 @@ def check_memory(task: TrainTask) -> None:
     from pipeline.training.population import stacks
 
     n_monitored = len(task.split.rows(task.split.monitored))
-    stacks(population_shape(task), population_members(task), len(task.split.train), n_monitored, task.memory)
+    stacks(_shape(task), _members(task), len(task.split.train), n_monitored, task.memory)
 
 
 def choose_device(asked: str) -> str:

@@ -8,13 +8,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.artifacts import Search, Split, Trial, TrialState
-from pipeline.errors import AllMembersFailed, BadInput
+from pipeline.errors import AllMembersFailed, BadInput, naming_field
 from pipeline.stages.split import SplitSpec, folds, without_test
 from pipeline.stages.tuning.spec import (
     PREFIX,
@@ -121,7 +122,7 @@ def settle(split: Split, model: str, spec: ModelSpec) -> Candidate:
     BadInput
         When the model's loss doesn't fit the dataset's target, or its batches are larger than the training part.
     """
-    with _naming(f"models.{model}.training"):
+    with naming_field(f"models.{model}.training"):
         loss = spec.training.loss_for(split.dataset.task)
         _check_batch(spec.training.batch_size, split, "batch_size")
     return Candidate(split.dataset.name, model, spec, loss)
@@ -140,12 +141,12 @@ def plan(
     tuning, dataset = spec.tuning, split.dataset
     assert tuning is not None
     settle(split, model, spec)
-    with _naming(f"models.{model}.tuning"):
+    with naming_field(f"models.{model}.tuning"):
         metric = tuning.metric_for(dataset.task)
         if tuning.seeds > len(seeds):
             raise BadInput(f"{tuning.seeds} of {len(seeds)} seeds", field="seeds", remedy="lower it, or add seeds")
         if tuning.folds:
-            with _naming("folds"):
+            with naming_field("folds"):
                 parts = folds(split, split_spec, tuning.folds)
         elif len(split.validation):
             parts = (without_test(split, split_spec),)
@@ -194,7 +195,7 @@ def connect(url: str, plans: Sequence[SearchPlan], *, fresh: bool = False) -> St
     from pipeline.stages.tuning import study
 
     for search in plans:
-        with _naming(f"models.{search.model}.tuning"):
+        with naming_field(f"models.{search.model}.tuning"):
             study.check_sampler(search.spec.sampler)
     storage = study.Storage(url)
     if not fresh:
@@ -322,6 +323,7 @@ class _Running:
         ]
         if not proposals:
             return []
+        rule = self.study.stopping_rule()
         return [
             TrialsTask(
                 tuple(alike),
@@ -330,7 +332,7 @@ class _Running:
                 search.loss,
                 search.metric,
                 rungs(search.longest),
-                self.study.stopping_rule(),
+                copy(rule),  # each notes the trials of its own task
                 device,
                 memory,
             )
@@ -350,27 +352,28 @@ class _Running:
     def conclude(self) -> Search:
         """Return what the search has found."""
         search = self.plan
-        best = self.study.best()
         trials = tuple(self._told.get(trial.number, trial) for trial in self.study.trials())
-        if best is None:
+        complete = [trial for trial in trials if trial.state == "complete"]
+        if not complete:
             reasons = [trial.failure for trial in trials if trial.failure]
             raise AllMembersFailed(
                 f"{search.study}: none of {len(trials)} trials was completed: {next(iter(reasons), 'all pruned')};"
                 " lower the upper end of lr, or use pruner: none"
             )
-        found = next(trial for trial in trials if trial.number == best)
+        minimizes = direction_of(search.metric) == "minimize"
+        best = (min if minimizes else max)(complete, key=lambda trial: trial.value or 0.0)
         return Search(
             name=search.study,
             dataset=search.dataset,
             model=search.model,
             objective=search.objective,
-            minimizes=direction_of(search.metric) == "minimize",
+            minimizes=minimizes,
             storage=self.study.storage.shown,
             space={key: dimension.describe() for key, dimension in search.dimensions.items()},
             trials=trials,
-            best=found,
+            best=best,
             importances=self.study.importances(),
-            edges=edges(found.params, search.dimensions),
+            edges=edges(best.params, search.dimensions),
         )
 
 
@@ -448,14 +451,6 @@ def _check_batch(batch_size: int | None, split: Split, field: str) -> None:
             field=field,
             remedy="lower it, or use null for the full batch",
         )
-
-
-@contextmanager
-def _naming(field: str) -> Iterator[None]:
-    try:
-        yield
-    except BadInput as error:
-        raise error.within(field=field) from error
 
 
 @contextmanager

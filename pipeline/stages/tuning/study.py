@@ -144,7 +144,7 @@ class Study:
     ) -> None:
         self.name = name
         self.storage = storage
-        self.distributions = {key: _distribution(dimension) for key, dimension in dimensions.items()}
+        self._distributions = {key: _distribution(dimension) for key, dimension in dimensions.items()}
         self._dimensions = dimensions
         self._direction = direction
         self._spec = spec
@@ -259,12 +259,6 @@ class Study:
         """Every trial that counts, by number; not those that were given up."""
         return [_value_of(trial) for trial in self._all_trials() if trial.state in FINISHED]
 
-    def best(self) -> int | None:
-        """Number of the best trial; None when none was completed."""
-        complete = [trial for trial in self._all_trials() if trial.state is TrialState.COMPLETE]
-        sign = 1 if self._direction == "minimize" else -1
-        return min(complete, key=lambda trial: sign * float(trial.value or 0)).number if complete else None
-
     def importances(self) -> dict[str, float]:
         """How much each hyperparameter matters for being among the best tenth (PED-ANOVA); shares of 1.
 
@@ -328,7 +322,7 @@ class Study:
             memory.sampler = self._sampler(place)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of samplers, about what they draw at random instead
-                number = memory.ask(self.distributions).number
+                number = memory.ask(self._distributions).number
             trial = copy.copy(memory.get_trials(deepcopy=False)[number])
             trial.system_attrs = {**trial.system_attrs, PLACE: place}
             proposed.append(trial)
@@ -362,7 +356,7 @@ class Study:
             rdb.set_trial_user_attr(trial_id, key, value)
         rdb.set_trial_system_attr(trial_id, PLACE, proposed.system_attrs[PLACE])
         for key, value in proposed.params.items():
-            distribution = self.distributions[key]
+            distribution = self._distributions[key]
             rdb.set_trial_param(trial_id, key, distribution.to_internal_repr(value), distribution)
         return True
 
@@ -609,8 +603,7 @@ def _pruner(name: PrunerName, longest: int) -> optuna.pruners.BasePruner:
     if name == "none":
         return optuna.pruners.NopPruner()
     if name == "median":
-        # Later than Optuna's default, which costs more than it saves: after a few epochs a high learning rate always
-        # looks best (benchmarks/tuning.py --quality).
+        # Later than Optuna's default: after a few epochs a high learning rate looks best, and slower trials would go.
         return optuna.pruners.MedianPruner(STARTUP_TRIALS, n_warmup_steps=longest // REDUCTION_FACTOR**2)
     first = min(rungs(longest), default=longest)
     return optuna.pruners.HyperbandPruner(first, longest, REDUCTION_FACTOR)

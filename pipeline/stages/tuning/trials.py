@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.artifacts import History, Network, Split
 from pipeline.stages.evaluate import measure
+from pipeline.stages.populations import population_member, population_rows, population_shape
 from pipeline.training.spec import LossName, ModelSpec
 
 if TYPE_CHECKING:
@@ -206,12 +207,10 @@ class _Stack:
 
 def _stacks(task: TrialsTask) -> Iterator[_Stack]:
     """Sort every network of a batch into stacks: by fold, by what a population shares, and by size."""
-    from pipeline.training.population import Population, Rows, stacks
+    from pipeline.training.population import Population, stacks
 
     for split in task.folds:
-        train, monitored = (
-            Rows(split.scaled_features(rows), split.scaled_target(rows)) for rows in (split.train, split.validation)
-        )
+        train, monitored = population_rows(split, "train"), population_rows(split, "validation")
         for shape, networks in _by_shape(task, split).items():
             members = [network.member for network in networks]
             for chosen in stacks(shape, members, len(train), len(monitored), task.memory):
@@ -220,23 +219,9 @@ def _stacks(task: TrialsTask) -> Iterator[_Stack]:
 
 
 def _by_shape(task: TrialsTask, split: Split) -> dict[Shape, list[_Network]]:
-    from pipeline.training.population import Member, Shape
-
     found: dict[Shape, list[_Network]] = {}
     for position, proposal in enumerate(task.proposals):
-        training = proposal.spec.training
-        shape = Shape(
-            proposal.spec.activation, task.loss, training.optimizer, split.dataset.n_outputs, device=task.device
-        )
-        for seed in task.seeds:
-            member = Member(
-                seed,
-                proposal.spec.hidden_units,
-                training.lr,
-                training.epochs,
-                training.momentum,
-                training.weight_decay,
-                training.batch_size,
-            )
-            found.setdefault(shape, []).append(_Network(position, member))
+        shape = population_shape(proposal.spec, task.loss, split, task.device)
+        networks = [_Network(position, population_member(proposal.spec, seed)) for seed in task.seeds]
+        found.setdefault(shape, []).extend(networks)
     return found
