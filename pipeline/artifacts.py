@@ -37,6 +37,8 @@ class Dataset:
     class_names: tuple[str, ...]  # empty for a regression
     source: str  # where it came from, in one line: "sklearn.datasets.make_circles"
     digest: str  # SHA-256 over names, shapes and every value
+    # How it was generated, in JSON's types: {"make": "moons"} and every argument in effect; empty for a loaded table.
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_features(self) -> int:

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ REGRESSION_TABLES = ("diabetes",)
 
 # Arguments that would change what a function returns, rather than which data it makes.
 SHAPE_OF_THE_ANSWER = {"return_X_y", "as_frame", "return_centers", "return_distributions", "coef"}
+
+TUPLES = ("n_samples", "center_box")  # scikit-learn wants tuples there, and YAML has lists alone
 
 DEFAULT_RANDOM_STATE = 42  # a generator without one would make other data at every call
 
@@ -94,7 +97,7 @@ def generate(name: str, spec: DatasetSpec) -> Dataset:
         arguments.setdefault("random_state", DEFAULT_RANDOM_STATE)
     _check_class_count(arguments)
     try:
-        made = function(**arguments)
+        made = function(**{key: _tuple(value) if key in TUPLES else value for key, value in arguments.items()})
     except (ValueError, TypeError) as error:
         raise BadInput(f"{spec.source}: {str(error).splitlines()[0]}", remedy="correct its arguments") from error
     if isinstance(made, tuple):
@@ -105,7 +108,8 @@ def generate(name: str, spec: DatasetSpec) -> Dataset:
         feature_names = [str(column) for column in made.feature_names]
         class_names = [str(label) for label in made.get("target_names", [])]
     is_regression = spec.make in (*REGRESSION_GENERATORS, "line") or spec.load in REGRESSION_TABLES
-    return _dataset(name, spec.source, features, target, is_regression, feature_names, class_names)
+    dataset = _dataset(name, spec.source, features, target, is_regression, feature_names, class_names)
+    return replace(dataset, recipe={"make": spec.make, **arguments} if spec.make else {})
 
 
 def spirals(
@@ -185,6 +189,10 @@ def suggestion(given: str, known: tuple[str, ...] | list[str]) -> str:
     near = difflib.get_close_matches(given, known, n=1)
     meant = f"did you mean {near[0]!r}? " if near else ""
     return f"{meant}choose from {', '.join(sorted(known))}" if known else "remove it"
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _check_class_count(arguments: Mapping[str, Any]) -> None:

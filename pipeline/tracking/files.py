@@ -32,6 +32,7 @@ def save_split(split: Split, folder: Path) -> None:
         "task": dataset.task,
         "source": dataset.source,
         "digest": dataset.digest,
+        "recipe": dict(dataset.recipe),
         "feature_names": list(dataset.feature_names),
         "class_names": list(dataset.class_names),
         "center": split.center.tolist(),
@@ -58,6 +59,7 @@ def load_split(name: str, folder: Path) -> Split:
         class_names=tuple(description["class_names"]),
         source=description["source"],
         digest=description["digest"],
+        recipe=description.get("recipe", {}),  # those that Photofinish 0.1 wrote have none
     )
     train, validation, test = (_rows(table[f"{part}_rank"].to_numpy()) for part in PARTS)
     return Split(

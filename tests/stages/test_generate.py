@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -62,6 +63,26 @@ def test_generator_list_is_complete() -> None:
 def test_generator_without_random_state_is_repeatable() -> None:
     """A file that leaves `random_state` out makes the same data at every run."""
     assert generate("d", make(make="moons", noise=0.2)).digest == generate("d", make(make="moons", noise=0.2)).digest
+
+
+@pytest.mark.parametrize("keys", [{"make": "moons"}, {"make": "blobs", "centers": [[0, 0], [1, 2]], "random_state": 7}])
+def test_recipe_makes_the_data_again(keys: dict[str, object]) -> None:
+    """A recipe holds what was given and the random state in effect, survives JSON, and makes the same data."""
+    made = generate("d", make(**keys))
+    assert made.recipe == {"random_state": stage.DEFAULT_RANDOM_STATE, **keys}
+    again = json.loads(json.dumps(made.recipe))
+    assert generate("d", make(**again)).digest == made.digest
+
+
+@pytest.mark.parametrize("name", ["circles", "moons", "blobs"])
+def test_rows_can_be_given_class_by_class(name: str) -> None:
+    """A list of two numbers, as a file has it, is the number of rows of either class, where scikit-learn has it so."""
+    assert np.bincount(generate("d", make(make=name, n_samples=[30, 50])).target).tolist() == [30, 50]
+
+
+def test_loaded_table_has_no_recipe() -> None:
+    """Nobody knows how a table came about."""
+    assert generate("d", make(load="wine")).recipe == {}
 
 
 def test_spirals_are_those_of_cs231n() -> None:
