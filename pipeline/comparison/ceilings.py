@@ -26,7 +26,7 @@ REACH = 7  # standard deviations on either side: two in a million million lie be
 LINE_POINTS = 4096  # along a line
 PLANE_POINTS = (160, 240)  # distances and angles in a plane
 NET_POINTS = 2**16  # in a cube of any dimension
-ARC_NODES = 32  # over an arc
+ARC_NODES = 24  # over an arc
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from sklearn import datasets
 from sklearn.neighbors import KNeighborsClassifier
 
 from pipeline.artifacts import Floats, Integers
+from pipeline.comparison import ceilings
 from pipeline.comparison.ceilings import Blobs, Law, law_of
 from pipeline.stages.generate import spirals
 from tests.making import dataset
@@ -17,6 +18,7 @@ from tests.making import dataset
 RECIPES: list[dict[str, Any]] = [
     {"make": "circles", "noise": 0.03},
     {"make": "circles", "noise": 0.15, "factor": 0.5, "n_samples": [300, 100]},
+    {"make": "circles", "noise": 0.4, "factor": 0.1},
     {"make": "moons", "noise": 0.1},
     {"make": "moons", "noise": 0.3, "n_samples": [100, 300]},
     {"make": "moons", "noise": 1.0},
@@ -69,6 +71,18 @@ def test_ceilings_are_what_the_posterior_reaches(recipe: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=described)
+def test_ceilings_are_as_exact_as_they_say(recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quadratures several times as fine agree within the accuracy that is stated."""
+    law = known(recipe)
+    stated = law.bayes_error, law.bayes_log_loss
+    for name, size in (("LINE_POINTS", 40_000), ("PLANE_POINTS", (300, 450)), ("NET_POINTS", 2**18)):
+        monkeypatch.setattr(ceilings, name, size)
+    finer = known(recipe)
+    accuracy = 1e-4 if recipe["make"] == "blobs" else 2e-5
+    assert stated == pytest.approx((finer.bayes_error, finer.bayes_log_loss), abs=accuracy)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=described)
 def test_posterior_is_calibrated(recipe: dict[str, Any]) -> None:
     """Of the real generator's rows to which a class gets probability p, the share p is of this class, for every p."""
     features, target = fresh(recipe, 200_000, random_state=6)
@@ -80,7 +94,7 @@ def test_posterior_is_calibrated(recipe: dict[str, Any]) -> None:
             assert abs(excess) < 4.5 * np.sqrt(variance) + 1
 
 
-@pytest.mark.parametrize("recipe", [RECIPES[1], RECIPES[3], RECIPES[5], RECIPES[8]], ids=described)
+@pytest.mark.parametrize("recipe", [RECIPES[1], RECIPES[4], RECIPES[6], RECIPES[9]], ids=described)
 def test_no_other_rule_is_better(recipe: dict[str, Any]) -> None:
     """Nearest neighbours, of many rows, come near to the Bayes error and not below it."""
     rule = KNeighborsClassifier(100).fit(*fresh(recipe, 50_000, random_state=1))
@@ -109,6 +123,17 @@ def test_two_blobs_have_the_error_of_the_closed_form(n_features: int, counts: li
 
     log_loss, _ = integrate.quad(entropy, -5 * noise, distance + 5 * noise)
     assert law.bayes_log_loss == pytest.approx(log_loss, abs=2e-5)
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 3, 20])
+def test_blob_within_a_blob_has_the_error_of_the_closed_form(n_features: int) -> None:
+    """Two blobs about one point, of different width, are told apart by the distance from it, a chi distribution."""
+    narrow, wide = 1.0, 1.5
+    law = known({"make": "blobs", "centers": [[3.0] * n_features] * 2, "cluster_std": [narrow, wide]})
+    square = 2 * n_features * np.log(wide / narrow) / (narrow**-2 - wide**-2)  # where both are as likely
+    chi_square = stats.chi2(n_features)
+    error = (chi_square.sf(square / narrow**2) + chi_square.cdf(square / wide**2)) / 2
+    assert law.bayes_error == pytest.approx(error, abs=2e-5)
 
 
 def arcs(make: str) -> tuple[Floats, Floats]:
@@ -189,7 +214,7 @@ def test_spirals_end_at_radius_one() -> None:
 @pytest.mark.parametrize(
     "keys",
     [
-        {"make": "circles", "noise": 0.02},
+        {"make": "circles", "noise": 0.02, "n_samples": 25},
         {"make": "moons", "noise": 0.05, "n_samples": [31, 50]},
         {"make": "spirals", "noise": 0.1, "n_samples": 400, "n_classes": 4},
         {"make": "blobs", "n_samples": 301, "centers": 5, "cluster_std": 0.2, "center_box": [-3.0, 9.0]},
