@@ -15,10 +15,12 @@ class CompareSpec(Spec):
     """What is compared, and how sure one wants to be.
 
     `baseline` is the model that the others are measured against (the first one unless named), `metric` the number
-    shown first, `alpha` the accepted rate of false alarms, `equivalence` the difference that wouldn't matter.
+    shown first, `alpha` the accepted rate of false alarms, `equivalence` the difference that wouldn't matter, in the
+    metric's own unit. `pairs: all` compares every pair of models instead of each with the baseline.
     """
 
     baseline: str | None = None
     metric: MetricName | None = None
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     equivalence: Annotated[float, Field(ge=0)] = 0.01
+    pairs: Literal["baseline", "all"] = "baseline"

@@ -1,0 +1,208 @@
+"""What each test row contributes to a metric: jackknife pseudo-values, for all runs of a model at once.
+
+A metric over rows is turned into one number a row, whose mean is the metric (up to its jackknife bias) and whose variance
+over rows, divided by their number, is the metric's variance over samples of rows. For a mean over rows, such as accuracy,
+these are the row's own values; for F1 or ROC AUC they are what leaving the row out changes (Quenouille 1956; Tukey 1958; for
+ROC AUC with readers and cases: Dorfman, Berbaum & Metz 1992).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.artifacts import Floats, Integers
+from pipeline.labels import predicted_labels
+
+Booleans = npt.NDArray[np.bool_]
+
+LOWER_IS_BETTER = frozenset({"log_loss", "mae", "mse", "rmse"})
+CLASSIFICATION = ("accuracy", "f1", "roc_auc", "log_loss", "precision", "recall")
+REGRESSION = ("mae", "mse", "rmse", "r2")
+
+# Share of its class's ROC AUC that one badly placed row typically costs; from benchmarks/verdict_calibration.py, where it
+# keeps intervals honest for few rows and nearly perfect models.
+AUC_ROW_EFFECT = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """One metric of one model on one dataset: its value in each run, and what each row contributes."""
+
+    values: Floats  # (runs,), the metric itself
+    rows: Floats  # (runs, rows), pseudo-values
+    row_effect: float  # what one row gone wrong can change, times the number of rows; 0 for unbounded metrics
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What the runs of one model say about the same rows."""
+
+    truth: Integers | Floats  # (rows,): class index, or a regression's target
+    predicted: Floats  # (runs, rows, classes) probabilities, or (runs, rows) in target units
+    thresholds: Floats  # (runs,), NaN where labels don't depend on one
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether values rather than classes are predicted."""
+        return self.predicted.ndim == 2
+
+    def labels(self) -> Integers:
+        """Predicted class of every row in every run, (runs, rows)."""
+        pairs = zip(self.predicted, self.thresholds, strict=True)
+        return np.stack([predicted_labels(table, 0.5 if np.isnan(cut) else float(cut)) for table, cut in pairs])
+
+
+def metrics_for(predictions: Predictions) -> tuple[str, ...]:
+    """Names of the metrics that can be compared, the first of them the usual one."""
+    return REGRESSION if predictions.is_regression else CLASSIFICATION
+
+
+def contributions(metric: str, predictions: Predictions) -> Contributions:
+    """Return what each row contributes to a metric, in every run.
+
+    Definitions are scikit-learn's: of two classes the second one's precision, recall, F1 and ROC AUC, of more the macro
+    average (one against the rest for ROC AUC); what isn't defined counts as 0.
+    """
+    return _METRICS[metric](predictions)
+
+
+def _of_rows(rows: Floats, row_effect: float) -> Contributions:
+    return Contributions(rows.mean(axis=1), rows, row_effect)
+
+
+def _accuracy(predictions: Predictions) -> Contributions:
+    right: Floats = (predictions.labels() == predictions.truth).astype(np.float64)
+    return _of_rows(right, 1.0)
+
+
+def _log_loss(predictions: Predictions) -> Contributions:
+    truth = predictions.truth.astype(np.int64)
+    given = predictions.predicted[:, np.arange(len(truth)), truth]
+    return _of_rows(-np.log(np.clip(given, np.finfo(np.float64).eps, 1.0)), 0.0)
+
+
+def _label_score(
+    numerator: Callable[[Booleans, Booleans], Floats], denominator: Callable[[Booleans, Booleans], Floats]
+) -> Callable[[Predictions], Contributions]:
+    """Make a score that is a ratio of counts, each a sum over rows of what truth and prediction say of a class."""
+
+    def score(predictions: Predictions) -> Contributions:
+        labels, n_classes = predictions.labels(), predictions.predicted.shape[-1]
+        classes = (1,) if n_classes == 2 else tuple(range(n_classes))
+        per_class = []
+        for label in classes:
+            truth = np.broadcast_to(predictions.truth == label, labels.shape)
+            per_class.append(_ratio(numerator(truth, labels == label), denominator(truth, labels == label)))
+        return _mean(per_class)
+
+    return score
+
+
+def _mean(parts: list[Contributions]) -> Contributions:
+    """Macro average over classes."""
+    return Contributions(
+        np.mean([part.values for part in parts], axis=0),
+        np.mean([part.rows for part in parts], axis=0),
+        float(np.mean([part.row_effect for part in parts])),
+    )
+
+
+def _ratio(numerator: Floats, denominator: Floats) -> Contributions:
+    """Ratio of two sums over rows, (runs, rows) each, and its pseudo-values; 0 where the denominator is 0."""
+    n = numerator.shape[1]
+    above, below = numerator.sum(axis=1, keepdims=True), denominator.sum(axis=1, keepdims=True)
+    value = _divide(above, below)
+    without = _divide(above - numerator, below - denominator)
+    row_effect = n / max(float(below.mean()), 1.0)  # one count more or less in the numerator
+    return Contributions(value[:, 0], n * value - (n - 1) * without, row_effect)
+
+
+def _divide(above: Floats, below: Floats) -> Floats:
+    ratio: Floats = np.divide(above, below, out=np.zeros(np.broadcast_shapes(above.shape, below.shape)), where=below > 0)
+    return ratio
+
+
+def _roc_auc(predictions: Predictions) -> Contributions:
+    n_classes = predictions.predicted.shape[-1]
+    classes = (1,) if n_classes == 2 else tuple(range(n_classes))
+    per_class = [_one_against_rest(predictions.truth == label, predictions.predicted[..., label]) for label in classes]
+    return _mean(per_class)
+
+
+def _one_against_rest(positive: Booleans, scores: Floats) -> Contributions:
+    """ROC AUC of scores (runs, rows), as the share of pairs of a positive and a negative row in the right order."""
+    from scipy.stats import rankdata
+
+    n, n_positive = len(positive), int(positive.sum())
+    n_negative = n - n_positive
+    if not n_positive or not n_negative:
+        undefined = np.full(scores.shape, np.nan)
+        return Contributions(undefined[:, 0], undefined, np.nan)
+    rank = rankdata(scores, axis=1)
+    wins = np.empty(scores.shape)  # of a positive row: negatives below it; of a negative one: positives above it
+    wins[:, positive] = rank[:, positive] - rankdata(scores[:, positive], axis=1)
+    wins[:, ~positive] = n_positive - (rank[:, ~positive] - rankdata(scores[:, ~positive], axis=1))
+    total = wins[:, positive].sum(axis=1, keepdims=True)
+    area = total / (n_positive * n_negative)
+    pairs_without = np.where(positive, (n_positive - 1) * n_negative, n_positive * (n_negative - 1))
+    without = np.divide(total - wins, pairs_without, out=np.broadcast_to(area, wins.shape).copy(), where=pairs_without > 0)
+    effect = AUC_ROW_EFFECT * n / min(n_positive, n_negative)
+    return Contributions(area[:, 0], n * area - (n - 1) * without, effect)
+
+
+def _absolute_error(predictions: Predictions) -> Contributions:
+    return _of_rows(np.abs(predictions.predicted - predictions.truth), 0.0)
+
+
+def _squares(predictions: Predictions) -> Floats:
+    squares: Floats = (predictions.predicted - predictions.truth) ** 2
+    return squares
+
+
+def _squared_error(predictions: Predictions) -> Contributions:
+    return _of_rows(_squares(predictions), 0.0)
+
+
+def _root_squared_error(predictions: Predictions) -> Contributions:
+    squares = _squares(predictions)
+    n = squares.shape[1]
+    total = squares.sum(axis=1, keepdims=True)
+    value = np.sqrt(total / n)
+    without = np.sqrt(np.maximum(total - squares, 0) / (n - 1))
+    return Contributions(value[:, 0], n * value - (n - 1) * without, 0.0)
+
+
+def _explained(predictions: Predictions) -> Contributions:
+    """R²; leaving a row out moves the mean of the target too."""
+    squares, truth = _squares(predictions), predictions.truth
+    n = len(truth)
+    around_mean = (truth - truth.mean()) ** 2
+    total = squares.sum(axis=1, keepdims=True)
+    value = 1 - total / around_mean.sum()
+    spread_without = around_mean.sum() - n / (n - 1) * around_mean
+    return Contributions(value[:, 0], n * value - (n - 1) * (1 - (total - squares) / spread_without), 0.0)
+
+
+def _both(truth: Booleans, predicted: Booleans) -> Floats:
+    return (truth & predicted).astype(np.float64)
+
+
+_METRICS: dict[str, Callable[[Predictions], Contributions]] = {
+    "accuracy": _accuracy,
+    "log_loss": _log_loss,
+    "precision": _label_score(_both, lambda _, predicted: predicted.astype(np.float64)),
+    "recall": _label_score(_both, lambda truth, _: truth.astype(np.float64)),
+    "f1": _label_score(
+        lambda truth, predicted: 2.0 * (truth & predicted),
+        lambda truth, predicted: truth.astype(np.float64) + predicted,
+    ),
+    "roc_auc": _roc_auc,
+    "mae": _absolute_error,
+    "mse": _squared_error,
+    "rmse": _root_squared_error,
+    "r2": _explained,
+}

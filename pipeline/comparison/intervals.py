@@ -1,0 +1,192 @@
+"""The paired interval: how far a difference may be off, by the luck of seeds and by the luck of test rows.
+
+Seeds and rows are the two random effects of a multi-reader multi-case study, with seeds as readers, nested in their model
+(each network is drawn for itself), and test rows as cases that all networks see (Obuchowski & Rockette 1995; Hillis 2007,
+2014). With X the contributions of one model (runs × rows), the difference of two models' mean scores has
+
+    variance = rows + seeds,   rows  = var over rows of the difference of run means / n  -  what runs × rows add to it,
+                               seeds = Σ over models of the var over runs of the score / runs.
+
+The two parts are known to different degrees of freedom: n - 1 for rows, and for seeds Welch's, few when seeds are few. Their
+half-widths are therefore computed apart and added as squares (the method of variance estimates recovery, Zou & Donner 2008; the
+same as the modified large-sample bounds of Graybill & Wang 1980). One t with Satterthwaite's or Hillis's degrees of freedom
+for the sum, the usual way, gives too many false alarms with two or three seeds; benchmarks/verdict_calibration.py
+measures both.
+
+The half-width of rows never falls below the rule of three (Hanley & Lippman-Hand 1983): two models that agree on all of n rows
+may still differ on 3 in n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.artifacts import Floats, Integers
+from pipeline.comparison.contributions import Contributions
+
+_BISECTIONS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """Variances of a mean score or of differences of mean scores; arrays of one shape (..., )."""
+
+    rows: Floats  # by the choice of rows, runs being what they are on average
+    seeds: Floats  # by the choice of seeds, what runs × rows add included
+    interaction: Floats  # what runs × rows add
+    seed_freedom: Floats  # degrees of freedom of `seeds`; infinite where seeds are no matter of chance
+    row_effect: Floats  # what one row gone wrong can change, as in Contributions
+    n_rows: int
+
+    @property
+    def total(self) -> Floats:
+        """Variance of the whole."""
+        return self.rows + self.seeds
+
+    def half_width(self, alpha: Floats | float) -> Floats:
+        """Half of the interval that misses the truth in a share `alpha` of samples, of the shape of the spread."""
+        return np.hypot(self._row_half_width(alpha), self._seed_half_width(alpha))
+
+    def p_value(self, difference: Floats) -> Floats:
+        """Smallest `alpha` whose interval leaves 0 out; by bisection, since two distributions are at work."""
+        low, high = np.zeros(np.shape(difference)), np.ones(np.shape(difference))
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            outside = np.abs(difference) > self.half_width(middle)
+            low, high = np.where(outside, low, middle), np.where(outside, middle, high)
+        return high
+
+    def _row_half_width(self, alpha: Floats | float) -> Floats:
+        floor = -np.log(alpha) * self.row_effect / self.n_rows
+        width: Floats = np.maximum(_student(alpha, self.n_rows - 1) * np.sqrt(self.rows), floor)
+        return width
+
+    def _seed_half_width(self, alpha: Floats | float) -> Floats:
+        width: Floats = np.where(self.seeds > 0, _student(alpha, self.seed_freedom) * np.sqrt(self.seeds), 0.0)
+        return width
+
+
+def _student(alpha: Floats | float, freedom: Floats | float) -> Floats:
+    """Two-sided critical value of Student's t; the normal's for infinite degrees of freedom."""
+    from scipy.special import ndtri, stdtrit
+
+    with np.errstate(invalid="ignore"):
+        finite = stdtrit(np.where(np.isinf(freedom), 1.0, freedom), np.asarray(alpha) / 2)
+    critical: Floats = -np.where(np.isinf(freedom), ndtri(np.asarray(alpha) / 2), finite)
+    return critical
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """One metric of several models on the same rows, ready for any two of them to be compared.
+
+    Attributes hold a value a model, but for `means_of_rows` and `covariance`.
+    """
+
+    values: Floats  # (models,) mean over runs of the metric
+    runs: Integers  # (models,)
+    means_of_rows: Floats  # (models, rows), mean over runs of the contributions
+    covariance: Floats  # (models, models) of the above over rows
+    seeds: Floats  # (models,) variance of the mean score by the choice of seeds; NaN for a single run
+    interaction: Floats  # (models,) part of it, and of the covariance's diagonal / n, that runs × rows add
+    row_effect: float
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return int(self.means_of_rows.shape[1])
+
+    def differences(self, first: Integers, second: Integers) -> tuple[Floats, Spread]:
+        """Score of each of `first` minus that of each of `second` (indices of models), with its spread.
+
+        A single run tells nothing about seeds: with one on either side the spread is that of rows alone, and holds
+        for just these runs.
+        """
+        single = (self.runs[first] < 2) | (self.runs[second] < 2)
+        variance = np.diag(self.covariance)
+        of_rows = (variance[first] + variance[second] - 2 * self.covariance[first, second]) / self.n_rows
+        parts = np.stack([self.seeds[first], self.seeds[second]])
+        parts = np.where(single, 0.0, parts)
+        interaction = np.where(single, 0.0, self.interaction[first] + self.interaction[second])
+        spread = Spread(
+            rows=np.maximum(of_rows - interaction, 0.0),
+            seeds=parts.sum(axis=0),
+            interaction=interaction,
+            seed_freedom=_welch(parts, np.stack([self.runs[first], self.runs[second]])),
+            row_effect=np.full(len(first), self.row_effect),
+            n_rows=self.n_rows,
+        )
+        return self.values[first] - self.values[second], spread
+
+    def alone(self) -> Spread:
+        """Spread of each model's own score."""
+        single = self.runs < 2
+        parts = np.where(single, 0.0, self.seeds)[None]
+        interaction = np.where(single, 0.0, self.interaction)
+        return Spread(
+            rows=np.maximum(np.diag(self.covariance) / self.n_rows - interaction, 0.0),
+            seeds=parts[0],
+            interaction=interaction,
+            seed_freedom=_welch(parts, self.runs[None]),
+            row_effect=np.full(len(self.runs), self.row_effect),
+            n_rows=self.n_rows,
+        )
+
+
+def _welch(parts: Floats, runs: Integers) -> Floats:
+    """Welch's (1947) degrees of freedom of a sum of variances, (parts, …); infinite where all of them are 0."""
+    squares = (parts**2 / np.maximum(runs - 1, 1)).sum(axis=0)
+    whole = parts.sum(axis=0) ** 2
+    freedom: Floats = np.divide(whole, squares, out=np.full(whole.shape, np.inf), where=squares > 0)
+    return freedom
+
+
+def over_draws(values: Floats, test_share: float, row_effect: Floats, n_rows: int) -> Spread:
+    """Spread of mean scores, or of differences, that were measured once in each of several draws.
+
+    Draws of the data from their law are independent. Draws of the split from one table overlap, and the mean over them
+    varies by (1 / draws + test rows / training rows) times their variance (Nadeau & Bengio 2003). Everything that differs
+    from draw to draw is in it: training rows, test rows, seeds (Bouthillier et al. 2021).
+
+    Parameters
+    ----------
+    values:
+        Shape (draws, ...), at least two draws.
+    test_share:
+        Test rows over training rows where the draws share a table, else 0.
+    row_effect, n_rows:
+        As in `Spread`.
+    """
+    draws = len(values)
+    variance = values.var(axis=0, ddof=1) * (1 / draws + test_share)
+    nothing = np.zeros(variance.shape)
+    return Spread(nothing, variance, nothing, np.full(variance.shape, draws - 1.0), row_effect, n_rows)
+
+
+def scores(models: Sequence[Contributions]) -> Scores:
+    """Gather several models' contributions of one metric on the same rows."""
+    means = np.stack([model.rows.mean(axis=0) for model in models])
+    apart = [_seeds_and_interaction(model.rows) for model in models]
+    return Scores(
+        values=np.array([float(model.values.mean()) for model in models]),
+        runs=np.array([len(model.values) for model in models]),
+        means_of_rows=means,
+        covariance=np.atleast_2d(np.cov(means)),
+        seeds=np.array([seeds for seeds, _ in apart]),
+        interaction=np.array([interaction for _, interaction in apart]),
+        row_effect=max(model.row_effect for model in models),
+    )
+
+
+def _seeds_and_interaction(rows: Floats) -> tuple[float, float]:
+    """Two-way analysis of variance without replication of (runs, rows): variance of the mean over seeds."""
+    runs, n = rows.shape
+    if runs < 2:
+        return float("nan"), 0.0
+    of_runs, of_rows = rows.mean(axis=1), rows.mean(axis=0)
+    residual = rows - of_runs[:, None] - of_rows + of_runs.mean()
+    interaction = float((residual**2).sum() / ((runs - 1) * (n - 1)))
+    return float(of_runs.var(ddof=1)) / runs, interaction / (runs * n)

@@ -1,0 +1,289 @@
+"""Verdicts: every pair of models on every dataset and metric, from the ledger alone; nothing is trained here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.artifacts import Floats, Integers
+from pipeline.comparison.contributions import LOWER_IS_BETTER, Contributions, contributions, metrics_for
+from pipeline.comparison.decisions import Decision, decide, holm, mcnemar, needed, rounded
+from pipeline.comparison.intervals import Scores, Spread, over_draws, scores
+from pipeline.comparison.reading import Draw, read_draws
+from pipeline.comparison.spec import CompareSpec
+from pipeline.comparison.wording import amount, count, interval, metric_word, unit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TWO_WAY = "two-way random effects"
+ROWS_ALONE = "rows alone (one seed)"
+MCNEMAR = "exact McNemar (one seed)"
+OVER_DRAWS = "corrected resampled t"
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What the comparison has to know of a dataset besides its predictions."""
+
+    name: str
+    part: str  # "test" or "validation": the final rows
+    n_classes: int  # 0 for a regression
+    metric: str  # the one shown first
+    test_share: float = 0.0  # test rows over training rows where resamples share one table, else 0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One model against one baseline on one dataset, by one metric.
+
+    `difference` is model minus baseline, in the metric's own unit; `low` and `high` are the ends of its interval, not
+    adjusted for the number of pairs, as `adjusted_p_value` is.
+    """
+
+    dataset: str
+    model: str
+    baseline: str
+    metric: str
+    primary: bool  # whether this is the metric shown first
+    model_score: float
+    baseline_score: float
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    adjusted_p_value: float
+    decision: Decision
+    method: str
+    seeds: tuple[int, int]  # finished runs of model and baseline
+    rows: int
+    resamples: int
+    pairs: int  # how many the p-value is adjusted for
+    rows_needed: int | None  # None where it is decided, or where no number would do
+    seeds_needed: int | None
+    sentence: str
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One metric of all models on one dataset, in each draw."""
+
+    subject: Subject
+    metric: str
+    models: tuple[str, ...]
+    draws: tuple[Scores, ...]
+    seeds: tuple[int, ...]  # finished runs a draw, the fewest where draws differ
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether a smaller value is the better one."""
+        return self.metric in LOWER_IS_BETTER
+
+    @property
+    def values(self) -> Floats:
+        """Mean score of each model, over runs and draws."""
+        mean: Floats = np.mean([draw.values for draw in self.draws], axis=0)
+        return mean
+
+    def best(self) -> int:
+        """Index of the model with the best mean score."""
+        return int(np.argmin(self.values) if self.lower_is_better else np.argmax(self.values))
+
+    def differences(self, first: Integers, second: Integers) -> tuple[Floats, Spread]:
+        """Score of `first` minus that of `second`, and its spread over all that is drawn by chance."""
+        found = [draw.differences(first, second) for draw in self.draws]
+        if len(found) == 1:
+            return found[0]
+        values = np.stack([difference for difference, _ in found])
+        spread = found[0][1]
+        return values.mean(axis=0), over_draws(values, self.subject.test_share, spread.row_effect, spread.n_rows)
+
+
+def measure(ledger: pd.DataFrame, subject: Subject, models: Sequence[str]) -> tuple[list[Draw], list[Measured]]:
+    """Read one dataset's predictions, and measure every metric in every draw; models without a finished run are left out.
+
+    Raises
+    ------
+    BadInput
+        When runs speak of different rows.
+    """
+    draws = read_draws(ledger, subject.name, subject.part, subject.n_classes)
+    present = tuple(model for model in models if draws and all(model in draw.models for draw in draws))
+    if not present:
+        return draws, []
+    names = metrics_for(next(iter(draws[0].models.values())))
+    return draws, [_measured(name, subject, draws, present) for name in names]
+
+
+def _measured(metric: str, subject: Subject, draws: Sequence[Draw], models: tuple[str, ...]) -> Measured:
+    gathered: list[Scores] = []
+    for draw in draws:
+        parts: list[Contributions] = [contributions(metric, draw.models[model]) for model in models]
+        gathered.append(scores(parts))
+    seeds = tuple(min(len(draw.seeds[model]) for draw in draws) for model in models)
+    return Measured(subject, metric, models, tuple(gathered), seeds)
+
+
+def judge(measured: Measured, spec: CompareSpec, draw: Draw) -> list[Verdict]:
+    """Compare the pairs that the experiment asks for.
+
+    Parameters
+    ----------
+    measured:
+        One metric on one dataset.
+    spec:
+        Which pairs, how sure, and what would not matter.
+    draw:
+        The first draw, for the exact test of two single networks.
+    """
+    pairs = list(_pairs(measured.models, spec))
+    if not pairs or np.isnan(measured.values).any():
+        return []
+    first, second = (np.array(side) for side in zip(*pairs, strict=True))
+    difference, spread = measured.differences(first, second)
+    half = spread.half_width(spec.alpha)
+    p_values, method = spread.p_value(difference), _method(measured)
+    if method == ROWS_ALONE and measured.metric == "accuracy":
+        p_values, method = np.array([_exact(measured, draw, a, b) for a, b in pairs]), MCNEMAR
+    adjusted = holm(p_values)
+    return [
+        _verdict(
+            measured, spec, pair, float(difference[i]), float(half[i]), float(p_values[i]), float(adjusted[i]),
+            _one(spread, i), method, len(pairs),
+        )
+        for i, pair in enumerate(pairs)
+    ]  # fmt: skip
+
+
+def _pairs(models: Sequence[str], spec: CompareSpec) -> Iterator[tuple[int, int]]:
+    """Indices of model and baseline; of all pairs the later model is held against the earlier."""
+    if spec.pairs == "all":
+        yield from ((later, earlier) for earlier in range(len(models)) for later in range(earlier + 1, len(models)))
+        return
+    baseline = spec.baseline if spec.baseline is not None else models[0]
+    if baseline in models:
+        place = models.index(baseline)
+        yield from ((index, place) for index in range(len(models)) if index != place)
+
+
+def _method(measured: Measured) -> str:
+    if len(measured.draws) > 1:
+        return OVER_DRAWS
+    return TWO_WAY if min(measured.seeds) > 1 else ROWS_ALONE
+
+
+def _exact(measured: Measured, draw: Draw, first: int, second: int) -> float:
+    sides = (draw.models[measured.models[index]] for index in (first, second))
+    right = [side.labels()[0] == side.truth for side in sides]
+    return mcnemar(*right)
+
+
+def _one(spread: Spread, index: int) -> Spread:
+    parts = (spread.rows, spread.seeds, spread.interaction, spread.seed_freedom, spread.row_effect)
+    return Spread(*(part[index] for part in parts), n_rows=spread.n_rows)
+
+
+def _verdict(
+    measured: Measured,
+    spec: CompareSpec,
+    pair: tuple[int, int],
+    difference: float,
+    half: float,
+    p_value: float,
+    adjusted: float,
+    spread: Spread,
+    method: str,
+    n_pairs: int,
+) -> Verdict:
+    model, baseline = pair
+    low, high = difference - half, difference + half
+    decision = decide(
+        -difference if measured.lower_is_better else difference,
+        low,
+        high,
+        adjusted,
+        alpha=spec.alpha,
+        equivalence=spec.equivalence,
+    )
+    seeds = (measured.seeds[model], measured.seeds[baseline])
+    rows_needed, seeds_needed = None, None
+    if decision == "not separable" and difference and method == TWO_WAY:
+        rows_needed, seeds_needed = needed(difference, spread, min(seeds), spec.alpha / n_pairs)
+    verdict = Verdict(
+        dataset=measured.subject.name,
+        model=measured.models[model],
+        baseline=measured.models[baseline],
+        metric=measured.metric,
+        primary=measured.metric == measured.subject.metric,
+        model_score=float(measured.values[model]),
+        baseline_score=float(measured.values[baseline]),
+        difference=difference,
+        low=low,
+        high=high,
+        p_value=p_value,
+        adjusted_p_value=adjusted,
+        decision=decision,
+        method=method,
+        seeds=seeds,
+        rows=spread.n_rows,
+        resamples=len(measured.draws),
+        pairs=n_pairs,
+        rows_needed=rows_needed,
+        seeds_needed=seeds_needed,
+        sentence="",
+    )
+    return replace(verdict, sentence=sentence(verdict, spec, measured.subject.part))
+
+
+def sentence(verdict: Verdict, spec: CompareSpec, part: str) -> str:
+    """Say a verdict so that it can be repeated, with its interval and what it stands on."""
+    metric = metric_word(verdict.metric)
+    found = f"{metric} {amount(verdict.metric, verdict.difference)}{unit(verdict.metric)}"
+    found += f", {100 * (1 - spec.alpha):g} % interval {interval(verdict.metric, verdict.low, verdict.high)}"
+    line = f"{_claim(verdict)}: {found}, {_basis(verdict, part)}"
+    return ". ".join([line, *_remarks(verdict, spec)]) + "."
+
+
+def _claim(verdict: Verdict) -> str:
+    model, baseline, where = verdict.model, verdict.baseline, f"on {verdict.dataset}"
+    if verdict.decision == "equivalent":
+        return f"{model} and {baseline} are equivalent {where}"
+    if verdict.decision == "not separable":
+        return f"{model} and {baseline} can't be told apart {where}"
+    if min(verdict.seeds) < 2 and verdict.resamples < 2:
+        return f"this run of {model} is {verdict.decision} than this run of {baseline} {where}"
+    return f"{model} is {verdict.decision} than {baseline} {where}"
+
+
+def _basis(verdict: Verdict, part: str) -> str:
+    first, second = verdict.seeds
+    seeds = count(first, "seed") if first == second else f"{first} and {second} seeds"
+    rows = f"{seeds} × {count(verdict.rows, 'row')}"
+    if part != "test":
+        rows += f" ({part} rows: there are no test rows)"
+    return rows if verdict.resamples == 1 else f"{rows} × {count(verdict.resamples, 'resample')}"
+
+
+def _remarks(verdict: Verdict, spec: CompareSpec) -> Iterator[str]:
+    if verdict.decision == "equivalent":
+        yield f"A difference within ±{amount(verdict.metric, spec.equivalence, signed=False)}" + (
+            f"{unit(verdict.metric)} counts as none"
+        )
+    if min(verdict.seeds) < 2 and verdict.resamples < 2:
+        yield "With one seed, the luck of training isn't in the interval"
+    if verdict.decision != "not separable":
+        return
+    if verdict.p_value < spec.alpha <= verdict.adjusted_p_value:
+        yield f"The interval leaves out 0, which one of {verdict.pairs} pairs may do by chance"
+    ways = []
+    if verdict.rows_needed:
+        ways.append(f"{rounded(verdict.rows_needed):,} rows")
+    if verdict.seeds_needed:
+        ways.append(f"{rounded(verdict.seeds_needed):,} seeds")
+    if ways:
+        yield f"If the difference is as large as it looks, about {' or '.join(ways)} would tell"
+    elif verdict.difference and verdict.method == TWO_WAY:
+        yield "Neither more rows nor more seeds alone would tell: it takes both"
