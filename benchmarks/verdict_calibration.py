@@ -1,0 +1,252 @@
+"""Is the verdict honest? Simulated comparisons whose truth is known, judged by the code that judges real ones.
+
+Each simulated comparison draws test rows, seeds and all that both bring about, for two models, and asks the verdict's own
+functions for an interval. Counted are false alarms (models of equal skill called different), intervals that miss the
+true difference, and alarms where there is something to find, beside four tests in common use.
+
+    python benchmarks/verdict_calibration.py [--comparisons 2000] [--jobs 2] [--csv FILE]
+
+Scores of a row follow Roe & Metz (1997): margin = skill + row + model × row + seed + seed × row, all normal, plus a bias of
+the seed towards one class; the probability of the true class is a sigmoid of three margins. What every metric is in the long
+run, over all rows and all seeds, follows by quadrature.
+"""
+
+from __future__ import annotations
+
+import os
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import argparse
+import itertools
+import math
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.proportion import proportions_ztest
+
+from pipeline.comparison.contributions import Predictions, contributions
+from pipeline.comparison.decisions import mcnemar
+from pipeline.comparison.intervals import Scores, scores
+
+METRICS = ("accuracy", "f1", "roc_auc", "log_loss")
+SEEDS, ROWS = (2, 5, 10, 30), (50, 200, 2000)
+ALPHA, EDGE = 0.05, 0.2  # EDGE: what the better model's skill is ahead, where there is a difference
+STEEPNESS = 3.0  # probability = sigmoid(STEEPNESS · margin)
+OURS = "verdict"
+PEERS = ("one t, Satterthwaite", "paired t over seeds", "two proportions", "McNemar")
+
+
+@dataclass(frozen=True)
+class World:
+    """Standard deviations of what makes a margin, where a margin's own noise makes models err."""
+
+    name: str
+    skill: float
+    seed: float
+    bias: float
+    positives: float = 0.5
+    row: float = 0.7
+    model_row: float = 0.3
+    seed_row: float = 0.4
+    core: bool = True  # whether the promises are held here; the others show where they bend
+
+    @property
+    def within(self) -> float:
+        """Standard deviation of margins within one seed."""
+        return math.sqrt(self.row**2 + self.model_row**2 + self.seed_row**2)
+
+
+WORLDS = (
+    World("calm seeds", skill=0.8, seed=0.03, bias=0.03),
+    World("restless seeds", skill=0.8, seed=0.12, bias=0.12),
+    World("wild seeds", skill=0.8, seed=0.2, bias=0.15),
+    World("a fifth positive", skill=0.8, seed=0.1, bias=0.1, positives=0.2),
+    World("good models", skill=1.1, seed=0.1, bias=0.1, core=False),
+    World("nearly perfect", skill=1.8, seed=0.1, bias=0.1, core=False),
+)
+
+
+def truth(world: World, skill: float) -> dict[str, float]:
+    """Every metric over all rows and seeds: Gauss-Hermite quadrature over the effects of a seed."""
+    node, weight = np.polynomial.hermite_e.hermegauss(80)
+    weight = weight / weight.sum()
+    total = math.sqrt(world.within**2 + world.seed**2 + world.bias**2)
+    seed, bias = world.seed * node[:, None], world.bias * node
+    hit = stats.norm.cdf((skill + seed + bias) / world.within)
+    false_hit = stats.norm.cdf(-(skill + seed - bias) / world.within)
+    rate = world.positives
+    f1 = 2 * rate * hit / (rate + rate * hit + (1 - rate) * false_hit)
+    in_order = stats.norm.cdf(math.sqrt(2) * (skill + world.seed * node) / world.within)
+    return {
+        "accuracy": float(stats.norm.cdf(skill / total)),
+        "f1": float(weight @ f1 @ weight),
+        "roc_auc": float(weight @ in_order),
+        "log_loss": float(weight @ np.logaddexp(0, -STEEPNESS * (skill + total * node))),
+    }
+
+
+def simulate(random: np.random.Generator, world: World, seeds: int, rows: int, edge: float) -> list[Predictions]:
+    """Draw two models' predictions on the same rows; the second is ahead by `edge`."""
+    labels = (random.random(rows) < world.positives).astype(np.int64)
+    while labels.min() == labels.max():
+        labels = (random.random(rows) < world.positives).astype(np.int64)
+    sign = 2 * labels - 1
+    shared = world.row * random.standard_normal(rows)
+    made = []
+    for skill in (world.skill, world.skill + edge):
+        margin = skill + shared + world.model_row * random.standard_normal(rows)
+        margin = margin + world.seed * random.standard_normal((seeds, 1))
+        margin += world.seed_row * random.standard_normal((seeds, rows))
+        logits = STEEPNESS * (sign * margin + world.bias * random.standard_normal((seeds, 1)))
+        positive = 1 / (1 + np.exp(-logits))
+        made.append(Predictions(labels, np.stack([1 - positive, positive], axis=-1), np.full(seeds, 0.5)))
+    return made
+
+
+def by_satterthwaite(found: Scores) -> float:
+    """Half-width by one t with Satterthwaite's degrees of freedom, the usual way to use the same variances."""
+    difference, spread = found.differences(np.array([1]), np.array([0]))
+    rows, seeds = float(spread.rows[0]), float(spread.seeds[0])
+    total = max(rows + seeds, 0.0)
+    if not total:
+        return 0.0
+    freedom = total**2 / (rows**2 / (spread.n_rows - 1) + seeds**2 / float(spread.seed_freedom[0]))
+    return float(stats.t.ppf(1 - ALPHA / 2, freedom)) * math.sqrt(total)
+
+
+def peers(models: list[Predictions], difference: float, found: Scores) -> dict[str, bool]:
+    """Whether common tests call two models' accuracies different."""
+    right = [model.labels() == model.truth for model in models]
+    per_seed = [table.mean(axis=1) for table in right]
+    hits, rows = [int(table[0].sum()) for table in right], len(models[0].truth)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # equal values all through: no p-value, hence no alarm
+        paired = float(stats.ttest_rel(*per_seed).pvalue)
+        proportions = float(proportions_ztest(hits, [rows, rows])[1])
+    return {
+        "one t, Satterthwaite": abs(difference) > by_satterthwaite(found),
+        "paired t over seeds": paired < ALPHA,
+        "two proportions": proportions < ALPHA,
+        "McNemar": mcnemar(right[0][0], right[1][0]) < ALPHA,
+    }
+
+
+def run_cell(world: World, seeds: int, rows: int, edge: float, comparisons: int, stream: int) -> list[dict[str, object]]:
+    """Count alarms and misses over many comparisons of one kind."""
+    random = np.random.default_rng([stream, seeds, rows, round(1000 * edge)])
+    ahead, behind = truth(world, world.skill + edge), truth(world, world.skill)
+    counts: dict[tuple[str, str], list[int]] = {}
+    for _ in range(comparisons):
+        models = simulate(random, world, seeds, rows, edge)
+        for metric in METRICS:
+            found = scores([contributions(metric, model) for model in models])
+            differences, spread = found.differences(np.array([1]), np.array([0]))
+            difference, half = float(differences[0]), float(spread.half_width(ALPHA)[0])
+            missed = abs(difference - (ahead[metric] - behind[metric])) > half
+            _count(counts, metric, OURS, abs(difference) > half, missed)
+            if metric == "accuracy":
+                for peer, alarm in peers(models, difference, found).items():
+                    _count(counts, metric, peer, alarm, False)
+    cell = {"world": world.name, "core": world.core, "seeds": seeds, "rows": rows, "edge": edge}
+    return [
+        cell | {"metric": metric, "test": test, "comparisons": comparisons, "alarms": alarms, "misses": misses}
+        for (metric, test), (alarms, misses) in counts.items()
+    ]
+
+
+def _count(counts: dict[tuple[str, str], list[int]], metric: str, test: str, alarm: bool, missed: bool) -> None:
+    entry = counts.setdefault((metric, test), [0, 0])
+    entry[0] += alarm
+    entry[1] += missed
+
+
+def table(found: pd.DataFrame, column: str, tests: tuple[str, ...], metrics: tuple[str, ...]) -> str:
+    """Percentages, a row for each number of seeds and rows."""
+    lines = []
+    for (world, seeds, rows), cell in found.groupby(["world", "seeds", "rows"], sort=False):
+        values = [
+            f"{100 * one[column].iloc[0] / one['comparisons'].iloc[0]:.1f}"
+            for metric, test in itertools.product(metrics, tests)
+            for one in [cell[(cell["metric"] == metric) & (cell["test"] == test)]]
+        ]
+        lines.append(f"| {world} | {seeds} × {rows} | {cell['comparisons'].iloc[0]:,} | " + " | ".join(values) + " |")
+    names = [test if len(tests) > 1 else metric for metric, test in itertools.product(metrics, tests)]
+    heads = ["world", "seeds × rows", "comparisons", *names]
+    return "\n".join([f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads), *lines])
+
+
+def promises(found: pd.DataFrame) -> list[str]:
+    """Hold the counts against what the verdict promises; a line for each kind of promise."""
+    ours = found[(found["test"] == OURS)]
+    core = ours[ours["core"]]
+    enough = (core["seeds"] >= 5) & (core["rows"] >= 200)
+    rates = ours.assign(alarm=ours["alarms"] / ours["comparisons"], covered=1 - ours["misses"] / ours["comparisons"])
+    null, real = rates[rates["edge"] == 0], rates
+    over = [
+        stats.binomtest(int(cell.alarms), int(cell.comparisons), ALPHA, alternative="greater").pvalue
+        for cell in null.itertuples()
+    ]
+    adjusted = np.minimum(np.array(over) * len(over), 1.0)
+    lines = [
+        f"False alarms over 5 %: {sum(p < 0.05 for p in over)} of {len(over)} cells at the 5 % level, one by one"
+        f" ({0.05 * len(over):.0f} expected by chance were all at exactly 5 %); {int((adjusted < 0.05).sum())} after"
+        f" Bonferroni; largest rate {100 * null['alarm'].max():.1f} %.",
+    ]
+    quiet = null[null["core"] & (null["seeds"] >= 5) & (null["rows"] >= 200)]
+    for metric, cells in quiet.groupby("metric", sort=False):
+        lowest = cells.loc[cells["alarm"].idxmin()]
+        lines.append(
+            f"{metric}: false alarms from 5 seeds × 200 rows on {100 * cells['alarm'].min():.1f} to"
+            f" {100 * cells['alarm'].max():.1f} % (lowest: {lowest['world']}, {lowest['seeds']} × {lowest['rows']});"
+            f" coverage {_coverage(real, enough, metric)}; lowest coverage of any cell"
+            f" {100 * real.loc[real['metric'] == metric, 'covered'].min():.1f} %."
+        )
+    return lines
+
+
+def _coverage(rates: pd.DataFrame, enough: pd.Series, metric: str) -> str:
+    cells = rates.loc[enough.index[enough]]
+    covered = cells.loc[cells["metric"] == metric, "covered"]
+    return f"{100 * covered.min():.1f} to {100 * covered.max():.1f} %"
+
+
+def main() -> None:
+    """Run all cells and print tables and promises."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--comparisons", type=int, default=2000, help="simulated comparisons a cell (half for 2,000 rows)")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--csv", type=Path, help="where all counts go")
+    options = parser.parse_args()
+    started = time.perf_counter()
+    cells = [
+        (world, seeds, rows, edge, options.comparisons if rows < 2000 else options.comparisons // 2, place)
+        for (place, world), seeds, rows, edge in itertools.product(enumerate(WORLDS), SEEDS, ROWS, (0.0, EDGE))
+    ]
+    parts = joblib.Parallel(options.jobs)(joblib.delayed(run_cell)(*cell) for cell in cells)
+    found = pd.DataFrame(list(itertools.chain.from_iterable(parts)))
+    if options.csv:
+        found.to_csv(options.csv, index=False)
+    null, real = found[found["edge"] == 0], found[found["edge"] > 0]
+    print("\nTruth, behind → ahead:")
+    for world in WORLDS:
+        behind, ahead = truth(world, world.skill), truth(world, world.skill + EDGE)
+        print(f"  {world.name}: " + ", ".join(f"{name} {behind[name]:.3f} → {ahead[name]:.3f}" for name in METRICS))
+    print("\n## False alarms, % (two models of equal skill)\n\n" + table(null, "alarms", (OURS,), METRICS))
+    print("\n## 95 % intervals that miss the true difference, %\n\n" + table(real, "misses", (OURS,), METRICS))
+    print("\n## Accuracy, false alarms, %\n\n" + table(null, "alarms", (OURS, *PEERS), ("accuracy",)))
+    print("\n## Accuracy, alarms where the second model is better, %\n")
+    print(table(real, "alarms", (OURS, *PEERS), ("accuracy",)))
+    print("\n## Promises\n\n" + "\n".join(promises(found)))
+    print(f"\n{found['comparisons'].iloc[0]:,} comparisons a cell, {time.perf_counter() - started:.0f} s.")
+
+
+if __name__ == "__main__":
+    main()

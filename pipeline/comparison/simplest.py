@@ -1,0 +1,99 @@
+"""Simplest within noise: the model with the fewest parameters that isn't worse than the best by more than would matter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.comparison.spec import CompareSpec
+from pipeline.comparison.verdict import Measured
+from pipeline.comparison.wording import amount, metric_word, unit
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs: medians over its finished runs."""
+
+    parameters: int
+    train_seconds: float  # one run's share of its population's training
+    predict_seconds: float  # one row alone, from raw features to probabilities
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a model is behind the best, and what it costs. `behind` is positive for every model but the best."""
+
+    model: str
+    score: float
+    behind: float
+    low: float
+    high: float
+    within_noise: bool  # whether it may be no worse than `equivalence`
+    shown: bool  # whether the interval even excludes that it is worse than that
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The model to take on one dataset, with all models beside it, the smallest first."""
+
+    dataset: str
+    metric: str
+    model: str
+    best: str
+    standings: tuple[Standing, ...]
+    sentence: str
+
+
+def recommend(measured: Measured, spec: CompareSpec, costs: Mapping[str, Cost]) -> Recommendation | None:
+    """Choose the smallest model within noise of the best one; None when a score isn't defined.
+
+    Within noise means that the interval of its distance to the best reaches `equivalence`: the data don't show that it is
+    worse by more. It is the spirit of the one-standard-error rule (Breiman, Friedman, Olshen & Stone 1984) with the
+    verdict's own interval.
+    """
+    if np.isnan(measured.values).any():
+        return None
+    best, others = measured.best(), np.arange(len(measured.models))
+    difference, spread = measured.differences(np.full(len(others), best), others)
+    behind = -difference if measured.lower_is_better else difference
+    half = np.where(others == best, 0.0, spread.half_width(spec.alpha))
+    standings = [
+        Standing(
+            model,
+            score=float(measured.values[place]),
+            behind=float(behind[place]),
+            low=float(behind[place] - half[place]),
+            high=float(behind[place] + half[place]),
+            within_noise=bool(behind[place] - half[place] <= spec.equivalence),
+            shown=bool(behind[place] + half[place] <= spec.equivalence),
+            cost=costs[model],
+        )
+        for place, model in enumerate(measured.models)
+    ]
+    standings.sort(key=lambda one: (one.cost.parameters, one.behind))
+    chosen = next(one for one in standings if one.within_noise)
+    return Recommendation(
+        measured.subject.name,
+        measured.metric,
+        chosen.model,
+        measured.models[best],
+        tuple(standings),
+        _sentence(chosen, measured.models[best], measured, spec),
+    )
+
+
+def _sentence(chosen: Standing, best: str, measured: Measured, spec: CompareSpec) -> str:
+    where, metric = measured.subject.name, metric_word(measured.metric)
+    size = f"{chosen.cost.parameters:,} parameters"
+    if chosen.model == best:
+        return f"{where}: take {best} ({size}); no smaller model comes within noise of its {metric}."
+    margin = f"{amount(measured.metric, spec.equivalence, signed=False)}{unit(measured.metric)}"
+    if chosen.shown:
+        return f"{where}: take {chosen.model} ({size}); it is no more than {margin} of {metric} behind {best}, the best."
+    return (
+        f"{where}: {chosen.model} ({size}) will do; that it is more than {margin} of {metric} behind {best}, the best, isn't"
+        f" shown (it may be up to {amount(measured.metric, chosen.high, signed=False)}{unit(measured.metric)})."
+    )
