@@ -139,7 +139,9 @@ def peers(models: list[Predictions], difference: float, found: Scores) -> dict[s
     }
 
 
-def run_cell(world: World, seeds: int, rows: int, edge: float, comparisons: int, stream: int) -> list[dict[str, object]]:
+def run_cell(
+    world: World, seeds: int, rows: int, edge: float, comparisons: int, stream: int
+) -> list[dict[str, object]]:
     """Count alarms and misses over many comparisons of one kind."""
     random = np.random.default_rng([stream, seeds, rows, round(1000 * edge)])
     ahead, behind = truth(world, world.skill + edge), truth(world, world.skill)
@@ -221,7 +223,9 @@ def _coverage(rates: pd.DataFrame, enough: pd.Series, metric: str) -> str:
 def main() -> None:
     """Run all cells and print tables and promises."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--comparisons", type=int, default=2000, help="simulated comparisons a cell (half for 2,000 rows)")
+    parser.add_argument(
+        "--comparisons", type=int, default=2000, help="simulated comparisons a cell (half for 2,000 rows)"
+    )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--csv", type=Path, help="where all counts go")
     options = parser.parse_args()

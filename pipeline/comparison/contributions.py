@@ -122,7 +122,9 @@ def _ratio(numerator: Floats, denominator: Floats) -> Contributions:
 
 
 def _divide(above: Floats, below: Floats) -> Floats:
-    ratio: Floats = np.divide(above, below, out=np.zeros(np.broadcast_shapes(above.shape, below.shape)), where=below > 0)
+    ratio: Floats = np.divide(
+        above, below, out=np.zeros(np.broadcast_shapes(above.shape, below.shape)), where=below > 0
+    )
     return ratio
 
 
@@ -149,7 +151,9 @@ def _one_against_rest(positive: Booleans, scores: Floats) -> Contributions:
     total = wins[:, positive].sum(axis=1, keepdims=True)
     area = total / (n_positive * n_negative)
     pairs_without = np.where(positive, (n_positive - 1) * n_negative, n_positive * (n_negative - 1))
-    without = np.divide(total - wins, pairs_without, out=np.broadcast_to(area, wins.shape).copy(), where=pairs_without > 0)
+    without = np.divide(
+        total - wins, pairs_without, out=np.broadcast_to(area, wins.shape).copy(), where=pairs_without > 0
+    )
     effect = AUC_ROW_EFFECT * n / min(n_positive, n_negative)
     return Contributions(area[:, 0], n * area - (n - 1) * without, effect)
 

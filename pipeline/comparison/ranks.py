@@ -16,7 +16,7 @@ FEW_DATASETS = 6  # with fewer, the sign test can't reach 5 %: 2 / 2^5 = 0.0625
 
 @dataclass(frozen=True)
 class Ranking:
-    """Models by their mean rank over datasets, 1 the best."""
+    """Models by their mean rank over datasets; 1 is the best rank."""
 
     models: tuple[str, ...]  # best mean rank first
     mean_ranks: tuple[float, ...]
@@ -35,7 +35,9 @@ def rank(measured: Sequence[Measured], alpha: float) -> Ranking | None:
     """
     from scipy.stats import rankdata
 
-    everywhere = [model for model in measured[0].models if all(model in one.models for one in measured)] if measured else []
+    everywhere = (
+        [model for model in measured[0].models if all(model in one.models for one in measured)] if measured else []
+    )
     if len(measured) < 2 or len(everywhere) < 2 or any(np.isnan(one.values).any() for one in measured):
         return None
     gains = np.array(
@@ -47,7 +49,7 @@ def rank(measured: Sequence[Measured], alpha: float) -> Ranking | None:
     ranks = rankdata(-gains, axis=1)
     means = ranks.mean(axis=0)
     order = np.argsort(means, kind="stable")
-    p_value, test = _two(gains) if len(everywhere) == 2 else _many(ranks)
+    p_value, test = _two(gains) if len(everywhere) == 2 else _many(gains)
     difference = critical_difference(len(everywhere), len(measured), alpha)
     models = tuple(everywhere[place] for place in order)
     groups = _groups(models, means[order], difference)
@@ -71,14 +73,15 @@ def critical_difference(models: int, datasets: int, alpha: float) -> float:
     return quantile / math.sqrt(2) * math.sqrt(models * (models + 1) / (6 * datasets))
 
 
-def _many(ranks: Floats) -> tuple[float, str]:
-    """Friedman's test in Iman & Davenport's form, (datasets, models)."""
-    from scipy.stats import f
+def _many(gains: Floats) -> tuple[float, str]:
+    """Friedman's test of (datasets, models) in the form of Iman & Davenport (1980), which is less conservative."""
+    from scipy.stats import f, friedmanchisquare
 
-    datasets, models = ranks.shape
-    squares = 12 * datasets / (models * (models + 1)) * ((ranks.mean(axis=0) - (models + 1) / 2) ** 2).sum()
-    most = datasets * (models - 1)
-    if squares >= most:  # all datasets rank alike
+    datasets, models = gains.shape
+    if (gains == gains[:, :1]).all():
+        return 1.0, "Friedman"
+    squares, most = float(friedmanchisquare(*gains.T).statistic), datasets * (models - 1)
+    if squares >= most * (1 - 1e-12):  # all datasets rank alike
         return 0.0, "Friedman"
     statistic = (datasets - 1) * squares / (most - squares)
     return float(f.sf(statistic, models - 1, (models - 1) * (datasets - 1))), "Friedman"

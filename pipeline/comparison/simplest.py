@@ -92,7 +92,9 @@ def _sentence(chosen: Standing, best: str, measured: Measured, spec: CompareSpec
         return f"{where}: take {best} ({size}); no smaller model comes within noise of its {metric}."
     margin = f"{amount(measured.metric, spec.equivalence, signed=False)}{unit(measured.metric)}"
     if chosen.shown:
-        return f"{where}: take {chosen.model} ({size}); it is no more than {margin} of {metric} behind {best}, the best."
+        return (
+            f"{where}: take {chosen.model} ({size}); it is no more than {margin} of {metric} behind {best}, the best."
+        )
     return (
         f"{where}: {chosen.model} ({size}) will do; that it is more than {margin} of {metric} behind {best}, the best, isn't"
         f" shown (it may be up to {amount(measured.metric, chosen.high, signed=False)}{unit(measured.metric)})."
