@@ -81,6 +81,7 @@ def draw_noise(frame: pd.DataFrame, *, metric: str) -> Figure:
         figure,
         f"how far {metric_name(metric)} moves when one thing alone is drawn anew",
         *_unknown(sources),
+        "each dataset has its own scale" if len(datasets) > 1 and not in_points(metric) else "",
     )
     legend_below(figure, [Patch(color=SOURCE_COLOURS[source]) for source in sources], sources)
     return figure

@@ -51,9 +51,11 @@ def test_errors_keep_their_unit() -> None:
 
 def test_datasets_share_a_scale_of_points() -> None:
     """Points of one dataset compare with points of another; errors in units of their own don't."""
-    points, errors = (draw_noise(deviations(), metric=metric).axes for metric in ("accuracy", "mae"))
-    assert points[0].get_xlim() == points[1].get_xlim()
-    assert errors[0].get_xlim() != errors[1].get_xlim()
+    points, errors = (draw_noise(deviations(), metric=metric) for metric in ("accuracy", "mae"))
+    assert points.axes[0].get_xlim() == points.axes[1].get_xlim()
+    assert "own scale" not in " ".join(words(points))
+    assert errors.axes[0].get_xlim() != errors.axes[1].get_xlim()
+    assert "each dataset has its own scale" in " ".join(words(errors))
 
 
 def test_no_noise_is_a_zero() -> None:
