@@ -42,6 +42,15 @@ class Boundary:
     accuracy: float  # on the final rows, 0…1
 
 
+@dataclass(frozen=True, eq=False)
+class BayesRule:
+    """What the law of generated data says over a grid, in original units; no model can do better than follow it."""
+
+    x: Floats  # (columns,) first feature, ascending and evenly spaced
+    y: Floats  # (rows,) second feature, likewise
+    posterior: Floats  # (rows, columns, classes)
+
+
 def grid(features: Floats, points: int = 200) -> tuple[Floats, Floats]:
     """Span the range of two features, padded by 8 % on each side.
 
@@ -88,6 +97,7 @@ def draw_boundaries(
     feature_names: Sequence[str],
     class_names: Sequence[str],
     part: str,
+    truth: BayesRule | None = None,
 ) -> Figure:
     """Draw one panel a model: probabilities as tints, the decision boundary as a line, rows as points.
 
@@ -103,9 +113,11 @@ def draw_boundaries(
         Names of the two features and of all classes.
     part:
         What the accuracies were measured on, ``"test"`` or ``"validation"``.
+    truth:
+        Where the law of the data is known: drawn as a dashed line where the best class changes.
     """
     names = [plain(name, 1.8) for name in class_names]
-    symbols, wording = _legend(points, part)
+    symbols, wording = _legend(points, part, bayes=truth is not None)
     labels = [*names, *wording]
     across, width = balanced(len(boundaries), 4), 3.3 if len(boundaries) > 1 else 4.4
     margin = (0.3, 0.35 + legend_height(across * width, labels))
@@ -114,6 +126,8 @@ def draw_boundaries(
     tidy_shared(axes, across, x=x, y=y, grid=False)
     for panel, (model, boundary) in zip(axes, boundaries.items(), strict=True):
         _model_panel(panel, plain(model, width - 0.5, size=TITLE, bold=True), boundary, points, part)
+        if truth is not None and boundary is not None:
+            _bayes_lines(panel, truth, scale=1.0)
     figure.suptitle(plain(dataset, 3.5, size=TITLE + 2, bold=True), fontsize=TITLE + 2, fontweight="bold", color=INK)
     legend_below(figure, [*(dot(colour, 8) for colour in class_colours(len(names))), *symbols], labels)
     return figure
@@ -129,7 +143,12 @@ def _model_panel(axes: Axes, name: str, boundary: Boundary | None, points: pd.Da
     title(axes, name, f"seed {boundary.seed}: {_percent(boundary.accuracy)} of {part} rows right")
 
 
-def draw_headline(panels_of: Mapping[str, tuple[Mapping[str, Boundary | None], pd.DataFrame]], *, part: str) -> Figure:
+def draw_headline(
+    panels_of: Mapping[str, tuple[Mapping[str, Boundary | None], pd.DataFrame]],
+    *,
+    part: str,
+    truths: Mapping[str, BayesRule] | None = None,
+) -> Figure:
     """Draw datasets down and models across, with the accuracy in each corner.
 
     Parameters
@@ -138,7 +157,10 @@ def draw_headline(panels_of: Mapping[str, tuple[Mapping[str, Boundary | None], p
         For each dataset its boundaries by model and its points. None stands for a model that diverged.
     part:
         What the accuracies were measured on.
+    truths:
+        For each dataset whose law is known: drawn as a dashed line where the best class changes.
     """
+    truths = truths or {}
     models = list(dict.fromkeys(model for boundaries, _ in panels_of.values() for model in boundaries))
     height = float(np.clip(_TALLEST / len(panels_of), 1.6, 2.7))
     width = float(np.clip(_WIDEST / len(models), 1.6, height))
@@ -152,10 +174,12 @@ def draw_headline(panels_of: Mapping[str, tuple[Mapping[str, Boundary | None], p
     for row, (dataset, (boundaries, points)) in zip(rows, panels_of.items(), strict=True):
         for panel, model in zip(row, models, strict=True):
             _headline_panel(panel, boundaries.get(model), points, part, known=model in boundaries)
+            if dataset in truths and boundaries.get(model) is not None:
+                _bayes_lines(panel, truths[dataset], scale=0.7)
         row[0].set_ylabel(plain(dataset, height - 0.3, size=TITLE + 2, bold=True), labelpad=6, **heading)
     for panel, model in zip(rows[0], models, strict=True):
         panel.set_title(plain(model, width - 0.2, size=TITLE + 2, bold=True), pad=6, **heading)
-    symbols, labels = _legend(next(iter(panels_of.values()))[1], part, counts=False)
+    symbols, labels = _legend(next(iter(panels_of.values()))[1], part, counts=False, bayes=bool(truths))
     legend_below(figure, symbols, labels, f"in the corner: {part} rows predicted right")
     return figure
 
@@ -211,6 +235,16 @@ def _decision_lines(axes: Axes, boundary: Boundary, scale: float) -> None:
             axes.contour(boundary.x, boundary.y, lead, [0.0], colors=INK, linewidths=1.9 * scale, zorder=2)
 
 
+def _bayes_lines(axes: Axes, truth: BayesRule, scale: float) -> None:
+    """Draw where the Bayes rule changes class, each stretch once: dashes would fill one another's gaps."""
+    for index in range(1, truth.posterior.shape[-1]):
+        others = np.delete(truth.posterior, index, axis=-1)
+        lead = np.ma.masked_where(others.argmax(axis=-1) >= index, truth.posterior[..., index] - others.max(axis=-1))
+        if lead.count() and lead.min() < 0 < lead.max():
+            style, width = (0, (2.5, 1.5)), 1.5 * scale
+            axes.contour(truth.x, truth.y, lead, [0.0], colors=INK, linewidths=width, linestyles=[style], zorder=4)
+
+
 def _points(axes: Axes, points: pd.DataFrame, part: str, n_classes: int, scale: float) -> None:
     """Draw train rows small and pale, and the final rows outlined."""
     colours = np.array(class_colours(n_classes))
@@ -233,14 +267,19 @@ def _thinned(points: pd.DataFrame, part: str, most: int) -> pd.DataFrame:
     return rows if len(rows) <= most else rows.sample(most, random_state=0)
 
 
-def _legend(points: pd.DataFrame, part: str, *, counts: bool = True) -> tuple[list[Artist], list[str]]:
-    """Symbols and wording for the points and the line."""
+def _legend(
+    points: pd.DataFrame, part: str, *, counts: bool = True, bayes: bool = False
+) -> tuple[list[Artist], list[str]]:
+    """Symbols and wording for the points and the lines."""
     labels = []
     for name, most in (("train", MOST_TRAIN), (part, MOST_FINAL)):
         rows = int((points["part"] == name).sum())
         labels.append(f"{name} rows ({most:,} of {rows:,})" if counts and rows > most else f"{name} rows")
     symbols: list[Artist] = [dot("#A9B0BA", 4), dot("#6B7480", 8, edge="white"), line(INK, width=1.9)]
-    return symbols, [*labels, "decision boundary"]
+    labels.append("decision boundary")
+    if bayes:
+        return [*symbols, line(INK, "--", 1.5)], [*labels, "Bayes rule"]
+    return symbols, labels
 
 
 def _percent(accuracy: float) -> str:

@@ -33,6 +33,8 @@ _CLASSES = (
 )
 
 METRIC_COLOURS = {"precision": "#7B3EA0", "recall": "#0B8A6F", "f1": INK, "accuracy": "#93ACC0"}
+DECISION_COLOURS = {"better": "#0F6FB8", "worse": "#C4441C", "equivalent": "#2E3440", "not separable": QUIET}
+SOURCE_COLOURS = {"seed": "#35618F", "test rows": "#9CC5D9", "split": "#E08A3C"}
 COUNTS = LinearSegmentedColormap.from_list("counts", ["#FFFFFF", "#C9D9EA", "#5E8FC0", "#1C4E80"])
 
 _TINT = 0.46  # strongest background: markers of the same class still stand out on it

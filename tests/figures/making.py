@@ -16,6 +16,7 @@ from matplotlib.transforms import Affine2D
 
 from pipeline.artifacts import Dataset, Floats, Split, Task
 from pipeline.figures.boundaries import Boundary, grid
+from pipeline.figures.disagreement import Disagreement
 
 UGLY_MODELS = (
     "multilayer_perceptron_with_dropout_0.1",
@@ -75,6 +76,20 @@ def make_boundary(split: Split, *, n_classes: int = 2, tie: float = 0.0, accurac
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     plane: Floats = np.broadcast_to(shares, (len(y), len(x), n_classes))
     return Boundary(x, y, plane, 7, accuracy)
+
+
+def make_disagreement(
+    model_a: str = "linear", model_b: str = "relu", *, known: bool = True, n_rows: int = 60
+) -> Disagreement:
+    """In a square a says 0 at the left and 1 at the right, b 0 below and 2 above; true are 0, 1, 2 from the left."""
+    x = y = np.linspace(-1, 1, 41)
+    right, above = np.meshgrid(x, y)
+    labels_a, labels_b = (right > 0).astype(np.int64), 2 * (above > 0).astype(np.int64)
+    truth = np.digitize(right, [-0.5, 0.5]).astype(np.int64) if known else None
+    points = pd.DataFrame(np.random.default_rng(0).uniform(-1, 1, (n_rows, 2)), columns=["x", "y"])
+    points = points.assign(right_a=np.arange(n_rows) % 3 > 0, right_b=np.arange(n_rows) % 4 > 1)
+    agreement = {"only a": 0.3, "only b": 0.2, "both right": 0.5, "both wrong": 0.0}
+    return Disagreement(model_a, model_b, x, y, labels_a, labels_b, truth, points, agreement)
 
 
 def words(figure: Figure) -> list[str]:

@@ -2,9 +2,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.contour import ContourSet
 
-from pipeline.figures.boundaries import MOST_TRAIN, Boundary, draw_boundaries, draw_headline, grid, points_frame
+from pipeline.artifacts import Split
+from pipeline.figures.boundaries import (
+    MOST_TRAIN,
+    BayesRule,
+    Boundary,
+    draw_boundaries,
+    draw_headline,
+    grid,
+    points_frame,
+)
 from tests.figures.making import UGLY_CLASSES, UGLY_MODELS, assert_legible, make_boundary, make_split, words
 
 
@@ -56,6 +66,57 @@ def test_a_network_that_never_changes_its_mind_has_no_line() -> None:
     constant = Boundary(x, y, np.full((20, 20, 2), 0.5), 0, 0.5)
     figure = draw_headline({"blobs": ({"relu": constant}, points_frame(split))}, part="test")
     assert not any(isinstance(artist, ContourSet) for artist in figure.axes[0].collections)
+
+
+def make_rule(split: Split, *, n_classes: int = 2, tie: float = 0.0) -> BayesRule:
+    """Rule whose classes are the upright stripes of `make_boundary`."""
+    boundary = make_boundary(split, n_classes=n_classes, tie=tie)
+    return BayesRule(boundary.x, boundary.y, boundary.probabilities)
+
+
+def dashed(axes: Axes) -> list[ContourSet]:
+    """Lines of the Bayes rule in a panel."""
+    drawn = [artist for artist in axes.collections if isinstance(artist, ContourSet)]
+    return [artist for artist in drawn if artist.get_linestyle()[0][1] is not None]
+
+
+def test_the_bayes_rule_is_a_dashed_line() -> None:
+    """Where the law is known a dashed line goes where both classes are as likely, and the legend names it."""
+    split = make_split()
+    boundaries = {"relu": make_boundary(split, tie=0.3), "linear": None}
+    names = {"feature_names": ["x_1", "x_2"], "class_names": ["no", "yes"], "part": "test"}
+    figure = draw_boundaries("blobs", boundaries, points_frame(split), **names, truth=make_rule(split, tie=-0.2))
+    (rule,) = dashed(figure.axes[0])
+    assert np.allclose(rule.get_paths()[0].vertices[:, 0], -0.2, atol=0.01)
+    assert not dashed(figure.axes[1]), "a diverged model's panel stays empty"
+    assert "Bayes rule" in words(figure)
+    unknown = draw_boundaries("blobs", boundaries, points_frame(split), **names)
+    assert not dashed(unknown.axes[0])
+    assert "Bayes rule" not in words(unknown)
+
+
+def test_the_headline_has_the_bayes_rule_where_it_is_known() -> None:
+    """Only datasets with a known law have the dashed line in the headline."""
+    split = make_split()
+    row = ({"relu": make_boundary(split)}, points_frame(split))
+    figure = draw_headline({"moons": row, "wine": row}, part="test", truths={"moons": make_rule(split)})
+    moons, wine = figure.axes
+    assert dashed(moons)
+    assert not dashed(wine)
+    assert "Bayes rule" in words(figure)
+    assert_legible(figure)
+
+
+def test_each_stretch_of_the_bayes_rule_is_drawn_once() -> None:
+    """Of three stripes each of the two borders is one dashed line; drawn twice, its gaps would be filled."""
+    split = make_split(n_classes=3)
+    row = ({"relu": make_boundary(split, n_classes=3)}, points_frame(split))
+    rule = make_rule(split, n_classes=3)
+    figure = draw_headline({"stripes": row}, part="test", truths={"stripes": rule})
+    borders = [path.vertices[:, 0].mean() for lines in dashed(figure.axes[0]) for path in lines.get_paths()]
+    winner = rule.posterior[0].argmax(axis=-1)
+    changes = rule.x[:-1][np.diff(winner) > 0]
+    assert np.allclose(sorted(borders), changes, atol=rule.x[1] - rule.x[0])
 
 
 @pytest.mark.parametrize(("accuracy", "shown"), [(1.0, "100 %"), (0.99999, "99.9 %"), (0.5, "50.0 %")])

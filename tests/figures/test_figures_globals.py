@@ -11,15 +11,24 @@ def settings():
     return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
 
 before = settings()
+import pandas as pd
 from pipeline.figures import boundaries, classes, confusion, curves, regression, roc, thresholds
+from pipeline.figures import disagreement, forest, noise, ranks
 from pipeline.figures.activations import draw_activations
-from tests.figures.making import make_boundary, make_history, make_ledger, make_split
+from tests.figures.making import make_boundary, make_disagreement, make_history, make_ledger, make_split
 
 models, names, chosen = ["linear", "relu"], ["no", "yes"], {"seeds": {"linear": 0, "relu": 0}, "part": "test"}
 ledger, plane, line = make_ledger(), make_split(), make_split(n_features=1, task="regression")
 points, drawn = boundaries.points_frame(plane), dict.fromkeys(models, make_boundary(plane))
 fitted = ledger.assign(prediction=ledger["p_1"], row_id=ledger["row_id"] % 60)
+verdict = {"dataset": "blobs", "model": "relu", "baseline": "linear", "difference": 0.1, "low": 0.0, "high": 0.2}
+verdicts = pd.DataFrame([verdict | {"decision": "better"}])
+spread = pd.DataFrame([{"dataset": "blobs", "model": "relu", "source": "seed", "deviation": 0.1}])
 figures = [
+    forest.draw_forest(verdicts, metric="accuracy", baseline="linear", equivalence=0.01),
+    noise.draw_noise(spread, metric="accuracy"),
+    disagreement.draw_disagreement("blobs", [make_disagreement()], models, feature_names="xy", part="test"),
+    ranks.draw_ranks(pd.Series([1.0, 2.0], models), 0.5, datasets=9, groups=[models]),
     boundaries.draw_boundaries("blobs", drawn, points, feature_names="xy", class_names=names, part="test"),
     boundaries.draw_headline({"blobs": (drawn, points)}, part="test"),
     confusion.draw_confusion(confusion.confusion_frame(ledger, names, "test"), models, names, **chosen),

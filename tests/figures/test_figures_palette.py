@@ -7,7 +7,14 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from pipeline.artifacts import Floats
-from pipeline.figures.palette import METRIC_COLOURS, class_colours, model_colours, probability_image
+from pipeline.figures.palette import (
+    DECISION_COLOURS,
+    METRIC_COLOURS,
+    SOURCE_COLOURS,
+    class_colours,
+    model_colours,
+    probability_image,
+)
 
 # Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency", IEEE
 # Transactions on Visualization and Computer Graphics 15 (2009), table 1 at severity 1.0; for linear RGB.
@@ -59,6 +66,13 @@ def test_classes_can_be_told_apart(sight: str, count: int, apart: float) -> None
 def test_metrics_can_be_told_apart(sight: str) -> None:
     """Precision, recall, F1 and accuracy differ clearly for usual sight, protanopia and deuteranopia."""
     assert nearest(list(METRIC_COLOURS.values()), sight) > 20
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+@pytest.mark.parametrize("colours", [DECISION_COLOURS, SOURCE_COLOURS])
+def test_decisions_and_sources_can_be_told_apart(sight: str, colours: dict[str, str]) -> None:
+    """Decisions, and sources of noise, differ strongly for usual sight, protanopia and deuteranopia."""
+    assert nearest(list(colours.values()), sight) > 30
 
 
 def test_colours_stay_when_models_are_added() -> None:
