@@ -1,14 +1,15 @@
 """Is the verdict honest? Simulated comparisons whose truth is known, judged by the code that judges real ones.
 
-Each simulated comparison draws test rows, seeds and all that both bring about, for two models, and asks the verdict's own
-functions for an interval. Counted are false alarms (models of equal skill called different), intervals that miss the
-true difference, and alarms where there is something to find, beside four tests in common use.
+Each simulated comparison draws test rows, seeds and all that both bring about, for two models, and asks the verdict's
+own functions for an interval. Counted are false alarms (models of equal skill called different), intervals that miss
+the true difference, and alarms where there is something to find, beside four tests in common use. The margin of
+equivalence is 0 here: an interval within it would count as no alarm, and hide false ones.
 
     python benchmarks/verdict_calibration.py [--comparisons 2000] [--jobs 2] [--csv FILE]
 
-Scores of a row follow Roe & Metz (1997): margin = skill + row + model × row + seed + seed × row, all normal, plus a bias of
-the seed towards one class; the probability of the true class is a sigmoid of three margins. What every metric is in the long
-run, over all rows and all seeds, follows by quadrature.
+Scores of a row follow Roe & Metz (1997): margin = skill + row + model × row + seed + seed × row, all normal, plus a
+bias of the seed towards one class; the probability of the true class is a sigmoid of three margins. What every metric
+is in the long run, over all rows and all seeds, follows by quadrature.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def simulate(random: np.random.Generator, world: World, seeds: int, rows: int, e
 
 def by_satterthwaite(found: Scores) -> float:
     """Half-width by one t with Satterthwaite's degrees of freedom, the usual way to use the same variances."""
-    difference, spread = found.differences(np.array([1]), np.array([0]))
+    _, spread = found.differences(np.array([1]), np.array([0]))
     rows, seeds = float(spread.rows[0]), float(spread.seeds[0])
     total = max(rows + seeds, 0.0)
     if not total:

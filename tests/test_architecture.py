@@ -21,6 +21,8 @@ LEVELS = {
     "interruption": 1,
     "spec": 1,
     "artifacts": 1,
+    "labels": 1,
+    "units": 1,
     "training": 2,
     "comparison": 2,
     "figures": 2,

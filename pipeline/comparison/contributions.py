@@ -1,9 +1,9 @@
 """What each test row contributes to a metric: jackknife pseudo-values, for all runs of a model at once.
 
-A metric over rows is turned into one number a row, whose mean is the metric (up to its jackknife bias) and whose variance
-over rows, divided by their number, is the metric's variance over samples of rows. For a mean over rows, such as accuracy,
-these are the row's own values; for F1 or ROC AUC they are what leaving the row out changes (Quenouille 1956; Tukey 1958; for
-ROC AUC with readers and cases: Dorfman, Berbaum & Metz 1992).
+A metric over rows is turned into one number a row, whose mean is the metric (up to its jackknife bias) and whose
+variance over rows, divided by their number, is the metric's variance over samples of rows. For a mean over rows, such
+as accuracy, these are the row's own values; for F1 or ROC AUC they are what leaving the row out changes (Quenouille
+1956; Tukey 1958; for ROC AUC with readers and cases: Dorfman, Berbaum & Metz 1992).
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from pipeline.labels import predicted_labels
 
 Booleans = npt.NDArray[np.bool_]
 
-LOWER_IS_BETTER = frozenset({"log_loss", "mae", "mse", "rmse"})
 CLASSIFICATION = ("accuracy", "f1", "roc_auc", "log_loss", "precision", "recall")
 REGRESSION = ("mae", "mse", "rmse", "r2")
 
-# Share of its class's ROC AUC that one badly placed row typically costs; from benchmarks/verdict_calibration.py, where it
-# keeps intervals honest for few rows and nearly perfect models.
+# What one badly placed row typically costs, as a share of its class; chosen by benchmarks/verdict_calibration.py, where
+# it keeps intervals honest for few rows and nearly perfect models.
 AUC_ROW_EFFECT = 0.2
 
 
@@ -192,7 +191,8 @@ def _explained(predictions: Predictions) -> Contributions:
 
 
 def _both(truth: Booleans, predicted: Booleans) -> Floats:
-    return (truth & predicted).astype(np.float64)
+    both: Floats = (truth & predicted).astype(np.float64)
+    return both
 
 
 _METRICS: dict[str, Callable[[Predictions], Contributions]] = {
@@ -201,7 +201,7 @@ _METRICS: dict[str, Callable[[Predictions], Contributions]] = {
     "precision": _label_score(_both, lambda _, predicted: predicted.astype(np.float64)),
     "recall": _label_score(_both, lambda truth, _: truth.astype(np.float64)),
     "f1": _label_score(
-        lambda truth, predicted: 2.0 * (truth & predicted),
+        lambda truth, predicted: 2 * _both(truth, predicted),
         lambda truth, predicted: truth.astype(np.float64) + predicted,
     ),
     "roc_auc": _roc_auc,

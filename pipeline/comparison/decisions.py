@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import numpy as np
-
 from pipeline.artifacts import Floats
+from pipeline.comparison.contributions import Booleans
 from pipeline.comparison.intervals import Spread
 
 Decision = Literal["better", "worse", "equivalent", "not separable"]
@@ -86,11 +85,11 @@ def _times(count: int, *, varying: float, fixed: float, allowed: float) -> int |
 
 def rounded(count: int) -> int:
     """Round up to two digits: it is an estimate."""
-    unit = 10 ** max(len(str(count)) - 2, 0)
+    unit: int = 10 ** max(len(str(count)) - 2, 0)
     return math.ceil(count / unit) * unit
 
 
-def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> float:
+def mcnemar(first_right: Booleans, second_right: Booleans) -> float:
     """Exact p-value of two single networks being right on different numbers of the same rows (McNemar 1947)."""
     from statsmodels.stats.contingency_tables import mcnemar as exact
 

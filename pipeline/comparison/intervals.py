@@ -1,26 +1,25 @@
 """The paired interval: how far a difference may be off, by the luck of seeds and by the luck of test rows.
 
-Seeds and rows are the two random effects of a multi-reader multi-case study, with seeds as readers, nested in their model
-(each network is drawn for itself), and test rows as cases that all networks see (Obuchowski & Rockette 1995; Hillis 2007,
-2014). With X the contributions of one model (runs × rows), the difference of two models' mean scores has
+Seeds and rows are the two random effects of a multi-reader multi-case study: seeds are readers, nested in their model
+(each network is drawn for itself), and test rows are cases that all networks see (Obuchowski & Rockette 1995; Hillis
+2007, 2014). The difference of two models' mean scores varies by
 
-    variance = rows + seeds,   rows  = var over rows of the difference of run means / n  -  what runs × rows add to it,
-                               seeds = Σ over models of the var over runs of the score / runs.
+    rows:  variance over rows of the difference of run means / n, less what runs × rows add to it, and
+    seeds: sum over both models of the variance over runs of a run's score / runs.
 
-The two parts are known to different degrees of freedom: n - 1 for rows, and for seeds Welch's, few when seeds are few. Their
-half-widths are therefore computed apart and added as squares (the method of variance estimates recovery, Zou & Donner 2008; the
-same as the modified large-sample bounds of Graybill & Wang 1980). One t with Satterthwaite's or Hillis's degrees of freedom
-for the sum, the usual way, gives too many false alarms with two or three seeds; benchmarks/verdict_calibration.py
-measures both.
+The two parts are known to different degrees of freedom: n - 1 for rows, and for seeds Welch's, few when seeds are few.
+Their half-widths are therefore computed apart and added as squares (the method of variance estimates recovery, Zou &
+Donner 2008, which for variances is Graybill & Wang's, 1980). One t with Satterthwaite's or Hillis's degrees of freedom
+for the sum, the usual way, gives too many false alarms with few seeds; benchmarks/verdict_calibration.py measures both.
 
-The half-width of rows never falls below the rule of three (Hanley & Lippman-Hand 1983): two models that agree on all of n rows
-may still differ on 3 in n.
+The half-width of rows never falls below the rule of three (Hanley & Lippman-Hand 1983): two models that agree on all of
+n rows may still differ on 3 in n.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,11 +40,6 @@ class Spread:
     row_effect: Floats  # what one row gone wrong can change, as in Contributions
     n_rows: int
 
-    @property
-    def total(self) -> Floats:
-        """Variance of the whole."""
-        return self.rows + self.seeds
-
     def half_width(self, alpha: Floats | float) -> Floats:
         """Half of the interval that misses the truth in a share `alpha` of samples, of the shape of the spread."""
         return np.hypot(self._row_half_width(alpha), self._seed_half_width(alpha))
@@ -58,6 +52,17 @@ class Spread:
             outside = np.abs(difference) > self.half_width(middle)
             low, high = np.where(outside, low, middle), np.where(outside, middle, high)
         return high
+
+    def at(self, index: int) -> Spread:
+        """Spread of one of many differences."""
+        return replace(
+            self,
+            rows=self.rows[index],
+            seeds=self.seeds[index],
+            interaction=self.interaction[index],
+            seed_freedom=self.seed_freedom[index],
+            row_effect=self.row_effect[index],
+        )
 
     def _row_half_width(self, alpha: Floats | float) -> Floats:
         floor = -np.log(alpha) * self.row_effect / self.n_rows
@@ -148,8 +153,8 @@ def over_draws(values: Floats, test_share: float, row_effect: Floats, n_rows: in
     """Spread of mean scores, or of differences, that were measured once in each of several draws.
 
     Draws of the data from their law are independent. Draws of the split from one table overlap, and the mean over them
-    varies by (1 / draws + test rows / training rows) times their variance (Nadeau & Bengio 2003). Everything that differs
-    from draw to draw is in it: training rows, test rows, seeds (Bouthillier et al. 2021).
+    varies by (1 / draws + test rows / training rows) times their variance (Nadeau & Bengio 2003). Everything that
+    differs from draw to draw is in it: training rows, test rows, seeds (Bouthillier et al. 2021).
 
     Parameters
     ----------

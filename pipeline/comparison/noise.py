@@ -1,4 +1,4 @@
-"""Noise taken apart: how much a score would move if only the seed, only the test rows or only the split were drawn anew."""
+"""Noise taken apart: how a score would move if only the seed, the test rows or the split were drawn anew."""
 
 from __future__ import annotations
 

@@ -50,7 +50,8 @@ def _read(draw: pd.DataFrame, dataset: str, n_classes: int) -> Draw:
     row_ids: Integers | None = None
     truth: Integers | Floats = np.empty(0)
     tables: dict[str, list[tuple[int, Floats, float]]] = {}
-    for (model, seed), run in draw.groupby(["model", "seed"], sort=False):
+    for (model, _), run in draw.groupby(["model", "seed"], sort=False):
+        seed = int(run["seed"].iloc[0])
         ordered = run.sort_values("row_id")
         ids, labels = ordered["row_id"].to_numpy(), ordered["label"].to_numpy()
         if row_ids is None:
@@ -62,7 +63,7 @@ def _read(draw: pd.DataFrame, dataset: str, n_classes: int) -> Draw:
                 remedy="compare runs of the same data and split",
             )
         threshold = float(ordered["threshold"].iloc[0]) if n_classes == 2 else float("nan")
-        tables.setdefault(str(model), []).append((int(seed), ordered[columns].to_numpy(np.float64), threshold))
+        tables.setdefault(str(model), []).append((seed, ordered[columns].to_numpy(np.float64), threshold))
     assert row_ids is not None  # groups are never empty
     return Draw(
         row_ids,

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.artifacts import Floats
-from pipeline.comparison.contributions import LOWER_IS_BETTER, Predictions, contributions
+from pipeline.comparison.contributions import Predictions, contributions
 from pipeline.comparison.intervals import scores
 from pipeline.comparison.reading import Draw
+from pipeline.units import lower_is_better
 
 METRICS = ("accuracy", "log_loss")  # what the Bayes rule, and the posterior, can't be beaten in
 
@@ -59,7 +60,7 @@ def regrets(draw: Draw, models: Sequence[str], posterior: Floats, alpha: float) 
         gathered = scores([contributions(metric, one) for one in (*(draw.models[model] for model in models), rule)])
         places = np.arange(len(models))
         difference, spread = gathered.differences(np.full(len(models), len(models)), places)
-        behind = -difference if metric in LOWER_IS_BETTER else difference
+        behind = -difference if lower_is_better(metric) else difference
         half = spread.half_width(alpha)
         found += [
             Regret(model, metric, float(behind[i]), float(behind[i] - half[i]), float(behind[i] + half[i]))

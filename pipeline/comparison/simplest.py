@@ -1,4 +1,4 @@
-"""Simplest within noise: the model with the fewest parameters that isn't worse than the best by more than would matter."""
+"""Simplest within noise: the model with the fewest parameters that isn't worse than the best by more than matters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.verdict import Measured
-from pipeline.comparison.wording import amount, metric_word, unit
+from pipeline.comparison.wording import with_unit
+from pipeline.units import metric_name
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class Recommendation:
 def recommend(measured: Measured, spec: CompareSpec, costs: Mapping[str, Cost]) -> Recommendation | None:
     """Choose the smallest model within noise of the best one; None when a score isn't defined.
 
-    Within noise means that the interval of its distance to the best reaches `equivalence`: the data don't show that it is
-    worse by more. It is the spirit of the one-standard-error rule (Breiman, Friedman, Olshen & Stone 1984) with the
+    Within noise means that the interval of its distance to the best reaches `equivalence`: the data don't show that it
+    is worse by more. It is the spirit of the one-standard-error rule (Breiman, Friedman, Olshen & Stone 1984) with the
     verdict's own interval.
     """
     if np.isnan(measured.values).any():
@@ -86,16 +87,17 @@ def recommend(measured: Measured, spec: CompareSpec, costs: Mapping[str, Cost]) 
 
 
 def _sentence(chosen: Standing, best: str, measured: Measured, spec: CompareSpec) -> str:
-    where, metric = measured.subject.name, metric_word(measured.metric)
+    where, metric = measured.subject.name, metric_name(measured.metric)
     size = f"{chosen.cost.parameters:,} parameters"
     if chosen.model == best:
         return f"{where}: take {best} ({size}); no smaller model comes within noise of its {metric}."
-    margin = f"{amount(measured.metric, spec.equivalence, signed=False)}{unit(measured.metric)}"
+    margin = with_unit(measured.metric, spec.equivalence)
     if chosen.shown:
         return (
             f"{where}: take {chosen.model} ({size}); it is no more than {margin} of {metric} behind {best}, the best."
         )
+    most = with_unit(measured.metric, chosen.high)
     return (
-        f"{where}: {chosen.model} ({size}) will do; that it is more than {margin} of {metric} behind {best}, the best, isn't"
-        f" shown (it may be up to {amount(measured.metric, chosen.high, signed=False)}{unit(measured.metric)})."
+        f"{where}: {chosen.model} ({size}) will do; that it is more than {margin} of {metric} behind {best}, the best,"
+        f" isn't shown (it may be up to {most})."
     )

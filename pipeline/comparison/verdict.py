@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.artifacts import Floats, Integers
-from pipeline.comparison.contributions import LOWER_IS_BETTER, Contributions, contributions, metrics_for
+from pipeline.comparison.contributions import Contributions, contributions, metrics_for
 from pipeline.comparison.decisions import Decision, decide, holm, mcnemar, needed, rounded
 from pipeline.comparison.intervals import Scores, Spread, over_draws, scores
 from pipeline.comparison.reading import Draw, read_draws
 from pipeline.comparison.spec import CompareSpec
-from pipeline.comparison.wording import amount, count, interval, metric_word, unit
+from pipeline.comparison.wording import amounts, count, signed, with_unit
+from pipeline.units import in_points, lower_is_better, metric_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +81,7 @@ class Measured:
     @property
     def lower_is_better(self) -> bool:
         """Whether a smaller value is the better one."""
-        return self.metric in LOWER_IS_BETTER
+        return lower_is_better(self.metric)
 
     @property
     def values(self) -> Floats:
@@ -103,7 +104,9 @@ class Measured:
 
 
 def measure(ledger: pd.DataFrame, subject: Subject, models: Sequence[str]) -> tuple[list[Draw], list[Measured]]:
-    """Read one dataset's predictions, and measure every metric in every draw; models without a finished run are left out.
+    """Read one dataset's predictions, and measure every metric in every draw.
+
+    Models without a finished run in every draw are left out.
 
     Raises
     ------
@@ -152,7 +155,7 @@ def judge(measured: Measured, spec: CompareSpec, draw: Draw) -> list[Verdict]:
     return [
         _verdict(
             measured, spec, pair, float(difference[i]), float(half[i]), float(p_values[i]), float(adjusted[i]),
-            _one(spread, i), method, len(pairs),
+            spread.at(i), method, len(pairs),
         )
         for i, pair in enumerate(pairs)
     ]  # fmt: skip
@@ -179,11 +182,6 @@ def _exact(measured: Measured, draw: Draw, first: int, second: int) -> float:
     sides = (draw.models[measured.models[index]] for index in (first, second))
     right = [side.labels()[0] == side.truth for side in sides]
     return mcnemar(*right)
-
-
-def _one(spread: Spread, index: int) -> Spread:
-    parts = (spread.rows, spread.seeds, spread.interaction, spread.seed_freedom, spread.row_effect)
-    return Spread(*(part[index] for part in parts), n_rows=spread.n_rows)
 
 
 def _verdict(
@@ -240,9 +238,10 @@ def _verdict(
 
 def sentence(verdict: Verdict, spec: CompareSpec, part: str) -> str:
     """Say a verdict so that it can be repeated, with its interval and what it stands on."""
-    metric = metric_word(verdict.metric)
-    found = f"{metric} {amount(verdict.metric, verdict.difference)}{unit(verdict.metric)}"
-    found += f", {100 * (1 - spec.alpha):g} % interval {interval(verdict.metric, verdict.low, verdict.high)}"
+    difference, low, high = amounts(verdict.metric, verdict.difference, verdict.low, verdict.high)
+    points = " points" if in_points(verdict.metric) else ""
+    found = f"{metric_name(verdict.metric)} {signed(difference)}{points}"
+    found += f", {100 * (1 - spec.alpha):g} % interval [{low}, {high}]"
     line = f"{_claim(verdict)}: {found}, {_basis(verdict, part)}"
     return ". ".join([line, *_remarks(verdict, spec)]) + "."
 
@@ -269,9 +268,7 @@ def _basis(verdict: Verdict, part: str) -> str:
 
 def _remarks(verdict: Verdict, spec: CompareSpec) -> Iterator[str]:
     if verdict.decision == "equivalent":
-        yield f"A difference within ±{amount(verdict.metric, spec.equivalence, signed=False)}" + (
-            f"{unit(verdict.metric)} counts as none"
-        )
+        yield f"A difference within ±{with_unit(verdict.metric, spec.equivalence)} counts as none"
     if min(verdict.seeds) < 2 and verdict.resamples < 2:
         yield "With one seed, the luck of training isn't in the interval"
     if verdict.decision != "not separable":

@@ -1,42 +1,24 @@
-"""Verdicts as sentences that a person can repeat."""
+"""Numbers and nouns of a verdict's sentences."""
 
 from __future__ import annotations
 
-METRIC_WORDS = {
-    "f1": "F1",
-    "roc_auc": "ROC AUC",
-    "log_loss": "log loss",
-    "mae": "MAE",
-    "mse": "MSE",
-    "rmse": "RMSE",
-    "r2": "R²",
-}
-IN_POINTS = frozenset({"accuracy", "precision", "recall", "f1", "roc_auc"})  # shares: said as points of a hundred
-MINUS = "\N{MINUS SIGN}"
+from pipeline.units import factor, in_points, written
 
 
-def metric_word(metric: str) -> str:
-    """Write a metric's name as one says it."""
-    return METRIC_WORDS.get(metric, metric)
+def amounts(metric: str, *values: float) -> list[str]:
+    """Write values of a metric that belong together, in points where it is a share."""
+    return written(tuple(factor(metric) * value for value in values), metric)
 
 
-def amount(metric: str, value: float, *, signed: bool = True) -> str:
-    """Write a difference: shares in points with one decimal, everything else with three significant digits."""
-    sign = "+" if signed else "-"
-    text = f"{100 * value:{sign}.1f}" if metric in IN_POINTS else f"{value:{sign}.3g}"
-    if float(text) == 0:
-        text = text.lstrip("+-")  # neither +0.0 nor -0.0 says which way
-    return text.replace("-", MINUS)
+def signed(text: str) -> str:
+    """Put a plus before what is neither negative nor nothing."""
+    return text if text.startswith("\N{MINUS SIGN}") or not float(text) else f"+{text}"
 
 
-def unit(metric: str) -> str:
-    """Word behind an amount."""
-    return " points" if metric in IN_POINTS else ""
-
-
-def interval(metric: str, low: float, high: float) -> str:
-    """Write an interval."""
-    return f"[{amount(metric, low, signed=False)}, {amount(metric, high, signed=False)}]"
+def with_unit(metric: str, value: float) -> str:
+    """Write one value with its unit."""
+    (text,) = amounts(metric, value)
+    return f"{text} {'point' if text == '1.0' else 'points'}" if in_points(metric) else text
 
 
 def count(number: int, word: str) -> str:

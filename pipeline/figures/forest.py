@@ -22,7 +22,7 @@ from pipeline.figures.canvas import (
     title,
 )
 from pipeline.figures.palette import DECISION_COLOURS, FAINT, INK, QUIET
-from pipeline.figures.units import factor, lower_is_better, metric_name, unit, written
+from pipeline.units import factor, lower_is_better, metric_name, unit, written
 
 _MARKERS = {"better": "^", "worse": "v", "equivalent": "D", "not separable": "o"}
 _ROW, _HEAD = 0.29, 0.72  # inches of a model's row, and of a panel's title with its tick labels

@@ -25,7 +25,7 @@ from pipeline.figures.canvas import (
     title,
 )
 from pipeline.figures.palette import INK, QUIET, SOURCE_COLOURS
-from pipeline.figures.units import factor, in_points, metric_name, unit, written
+from pipeline.units import factor, in_points, metric_name, unit, written
 
 _BAR, _BETWEEN = 0.15, 0.13  # inches of a bar, and between two models
 _SMALL = TICK - 1.0  # a value has to fit to its bar

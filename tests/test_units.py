@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.figures.units import factor, in_points, lower_is_better, metric_name, unit, written
+from pipeline.units import factor, in_points, lower_is_better, metric_name, unit, written
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "precision", "recall", "f1", "roc_auc"])

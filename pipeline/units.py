@@ -1,4 +1,4 @@
-"""How metrics are named and written in pictures: shares of rows in points (hundredths), everything else as it is."""
+"""How metrics are named and written: shares of rows in points (hundredths), everything else as it is."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _LOWER_IS_BETTER = frozenset({"log_loss", "mae", "mse", "rmse"})
 _NAMES = {
     "f1": "F1",
     "roc_auc": "ROC AUC",
-    "mae": "mean absolute error",
-    "mse": "mean squared error",
-    "rmse": "root mean squared error",
+    "mae": "MAE",
+    "mse": "MSE",
+    "rmse": "RMSE",
     "r2": "R²",
 }
 
