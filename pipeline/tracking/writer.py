@@ -90,11 +90,12 @@ class ComparisonWriter:
             (folder / "provenance.json").write_text(summary, encoding="utf-8")
             if provenance.diff:
                 (folder / "uncommitted.diff").write_text(provenance.diff, encoding="utf-8")
-            (folder / "data").mkdir()
             for split in splits:
                 save_split(split, folder / "data")
-        inputs = [_dataset_input(split, "comparison") for split in splits]
-        self._client.log_inputs(self.run_id, inputs)
+        tables: dict[tuple[str, str], Split] = {}
+        for split in splits:
+            tables.setdefault((split.dataset.name, split.dataset.digest), split)
+        self._client.log_inputs(self.run_id, [_dataset_input(split, "comparison") for split in tables.values()])
 
     @deferred()
     def write_training(self, trained: TrainedModel, split: Split) -> str:
