@@ -46,7 +46,7 @@ def test_workers_give_the_same_numbers(workspace: Path) -> None:
 
 
 def test_resample_0_is_the_experiment_without_resamples(resampled: Finished, tmp_path: Path) -> None:
-    """Two resamples change no number of the first: same fingerprints, tuned values, rows and metrics to the bit."""
+    """Two resamples change nothing about the first: same fingerprints, hyperparameters, numbers and pictures."""
     alone = finish(RESAMPLED, tmp_path, "--set", "resamples=1")
     keys = ["dataset", "model", "seed"]
     for name in ("metrics.csv", "predictions.parquet", "history.parquet"):
@@ -58,6 +58,9 @@ def test_resample_0_is_the_experiment_without_resamples(resampled: Finished, tmp
             tables.append(own.reset_index(drop=True))
         pd.testing.assert_frame_equal(*tables, check_exact=True)
         assert len(tables[1][keys].drop_duplicates()) == 8
+    for picture in (alone.report / "figures").iterdir():
+        if not picture.name.endswith("tuning.png"):  # which shows seconds
+            assert (resampled.report / "figures" / picture.name).read_bytes() == picture.read_bytes()
     for run in alone.children:
         twin = resampled.child(run.data.params["dataset"], run.data.params["model"], int(run.data.params["seed"]))
         assert twin.data.params == run.data.params

@@ -92,10 +92,8 @@ class ComparisonWriter:
                 (folder / "uncommitted.diff").write_text(provenance.diff, encoding="utf-8")
             for split in splits:
                 save_split(split, folder / "data")
-        tables: dict[tuple[str, str], Split] = {}
-        for split in splits:
-            tables.setdefault((split.dataset.name, split.dataset.digest), split)
-        self._client.log_inputs(self.run_id, [_dataset_input(split, "comparison") for split in tables.values()])
+        inputs = [_dataset_input(split, "comparison") for split in splits]
+        self._client.log_inputs(self.run_id, inputs)
 
     @deferred()
     def write_training(self, trained: TrainedModel, split: Split) -> str:

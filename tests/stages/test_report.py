@@ -98,11 +98,11 @@ def test_median_run_is_the_lower_of_the_middle_two() -> None:
         {
             "dataset": "d",
             "model": "m",
-            "seed": [0, 1, 2, 3, 4, 5],
-            "run_id": list("abcdef"),
-            "status": ["FINISHED"] * 4 + ["FAILED", "FINISHED"],
-            "accuracy": [0.9, 0.7, 0.8, 0.8, None, 0.1],
-            "resample": [0] * 5 + [1],
+            "seed": [0, 1, 2, 3, 4, 0, 1],
+            "run_id": list("abcdefg"),
+            "status": ["FINISHED"] * 4 + ["FAILED"] + ["FINISHED"] * 2,
+            "accuracy": [0.9, 0.7, 0.8, 0.8, None, 0.1, 0.1],
+            "resample": [0] * 5 + [1] * 2,
         }
     )
     assert median_runs(runs, {"d": "accuracy"}) == {("d", "m"): (2, "c")}
