@@ -108,8 +108,8 @@ class Experiment(Spec):
     def shared_tables(self) -> frozenset[str]:
         """Datasets whose resamples are splits of one table; those of the others have data of their own.
 
-        Splits of one table overlap, so that differences between their scores understate the variance over data
-        (Nadeau and Bengio 2003, "Inference for the Generalization Error").
+        Splits of one table share rows, so that the spread of scores over them understates the variance that other data
+        would bring (Nadeau and Bengio 2003, "Inference for the Generalization Error").
         """
         return frozenset(name for name, spec in self.datasets.items() if spec.shares_table)
 
