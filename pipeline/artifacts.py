@@ -58,6 +58,7 @@ class Split:
     Scaling is affine, ``(value - center) / scale``; a regression's target is scaled too, and predictions come
     back in original units. `monitored` names the rows whose loss is followed during training, `final` those the
     final numbers are computed on: they differ from validation and test only when one of those parts is empty.
+    `resample` is the draw that the split belongs to; draw 0 is just what the experiment file says.
     """
 
     dataset: Dataset
@@ -68,6 +69,7 @@ class Split:
     scale: Floats  # (features,)
     target_center: float
     target_scale: float
+    resample: int = 0
 
     @property
     def monitored(self) -> Part:
@@ -146,7 +148,7 @@ class History:
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """One model run: dataset × model × seed after training, or what became of it."""
+    """One model run: dataset × model × seed × resample after training, or what became of it."""
 
     dataset: str
     model: str
@@ -158,6 +160,7 @@ class TrainedModel:
     started_at: float  # seconds since 1970
     seconds: float  # this run's share of its population's training time
     failure: str | None = None  # why it stopped early: "train/loss became nan in epoch 17"
+    resample: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,11 +90,15 @@ def show(experiment: Experiment, finished: Finished) -> None:
     if finished.runs is None:
         _say(f"run {finished.run_id} is in the tracking store; there are no final numbers before stage evaluate")
         return
-    from pipeline.stages.report import notes
+    from pipeline.stages.report import notes, resample_notes
 
-    _say(f"{experiment.name}: mean ± standard deviation over {_seeds(len(experiment.seeds))}")
+    replicates = _seeds(len(experiment.seeds)) + (
+        f" × {experiment.resamples} resamples" if experiment.resamples > 1 else ""
+    )
+    _say(f"{experiment.name}: mean ± standard deviation over {replicates}")
     console.print(score_table(experiment, finished))
-    for note in notes(finished.splits, finished.runs):
+    resampling = resample_notes(finished.searches, experiment.shared_tables, experiment.resamples)
+    for note in (*notes(finished.splits, finished.runs), *resampling):
         _say(note)
     if finished.report is not None:
         show_report(finished.report)
@@ -117,7 +121,7 @@ def show_experiments(experiments: list[tuple[Path, str]]) -> None:
 
 
 def score_table(experiment: Experiment, finished: Finished) -> Table:
-    """Build the table model × dataset: mean ± standard deviation over the seeds of the metric shown first."""
+    """Build the table model × dataset: mean ± standard deviation over all runs of the metric shown first."""
     from pipeline.stages.report import METRIC_WORDS, cell, runs_of
 
     runs = finished.runs

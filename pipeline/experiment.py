@@ -39,7 +39,15 @@ class TrackingSpec(Spec):
 
 
 class Experiment(Spec):
-    """One question: datasets, split, models, training, seeds, comparison."""
+    """One question: datasets, split, models, training, seeds, comparison.
+
+    With `resamples: n` the split itself, and for generated data the data too, is drawn anew n times, since the choice
+    of rows is a source of variance of its own (Bouthillier et al. 2021, "Accounting for Variance in Machine Learning
+    Benchmarks"). Resample 0 is just what the rest of the file says; each has all models and all seeds. Hyperparameters
+    are searched once, on the training and validation rows of resample 0, and used in all: `FixHOptEst` there, cheaper
+    than a search in each resample and blind to the variance of searching. Where resamples share one table, rows that
+    test a later one may be among those that the search has seen.
+    """
 
     name: str
     question: str = ""
@@ -49,6 +57,7 @@ class Experiment(Spec):
     datasets: Annotated[dict[str, DatasetSpec], Field(min_length=1)]
     models: Annotated[dict[str, TunableModelSpec], Field(min_length=1)]
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(strict=False, min_length=1)] = tuple(range(10))
+    resamples: Annotated[int, Field(ge=1, le=1000)] = 1
     compare: CompareSpec = CompareSpec()
     tracking: TrackingSpec = TrackingSpec()
 
@@ -75,6 +84,8 @@ class Experiment(Spec):
             for name in getattr(self, section):
                 check_name(name, f"{section}.{name}")
         _check_seeds(self.seeds)
+        if self.resamples > 1:
+            self._check_resamples()
         baseline = self.compare.baseline
         if baseline is not None and baseline not in self.models:
             raise BadInput(
@@ -83,6 +94,24 @@ class Experiment(Spec):
                 remedy=suggestion(baseline, list(self.models)),
             )
         return self
+
+    def _check_resamples(self) -> None:
+        for name in sorted(self.shared_tables):
+            if not self.datasets[name].split.shuffle:
+                raise BadInput(
+                    f"{self.resamples} resamples of {name} would be the same split, its rows being kept in order",
+                    field="resamples",
+                    remedy=f"set datasets.{name}.split.shuffle: true, or resamples: 1",
+                )
+
+    @property
+    def shared_tables(self) -> frozenset[str]:
+        """Datasets whose resamples are splits of one table; those of the others have data of their own.
+
+        Splits of one table share rows, so that the spread of scores over them understates the variance that other data
+        would bring (Nadeau and Bengio 2003, "Inference for the Generalization Error").
+        """
+        return frozenset(name for name, spec in self.datasets.items() if spec.shares_table)
 
     def first_metrics(self, tasks: Mapping[str, Task]) -> dict[str, str]:
         """Return the metric shown first for each dataset, given what kind of target each has.

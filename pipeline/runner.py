@@ -18,7 +18,7 @@ from pipeline.errors import AllMembersFailed, BadInput, naming_field
 from pipeline.execution import map_tasks, workers
 from pipeline.experiment import Experiment
 from pipeline.stages.evaluate import evaluate
-from pipeline.stages.generate import generate
+from pipeline.stages.generate import DatasetSpec, generate
 from pipeline.stages.ledger import RunKey, history_frame, ledger_frame, run_key, runs_frame
 from pipeline.stages.split import split
 from pipeline.stages.train import TrainTask, check_memory, choose_device, train
@@ -78,7 +78,7 @@ class Finished:
 
     run_id: str
     experiment_id: str
-    splits: dict[str, Split]
+    splits: dict[str, Split]  # of resample 0
     metrics: dict[str, str]  # dataset → the metric shown first
     runs: pd.DataFrame | None = None  # metrics.csv
     best: dict[tuple[str, str], str] = field(default_factory=dict)  # dataset, model → run id
@@ -127,7 +127,8 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
     """
     walk = _Walk(options, listener)
     with naming_file(file):
-        splits = _prepare(experiment, walk)
+        resampled = _prepare(experiment, walk)
+        splits = {name: made[0] for name, made in resampled.items()}
         metrics = experiment.first_metrics({name: made.dataset.task for name, made in splits.items()})
         settled = _settle(experiment, splits)
         _check_memory(splits, settled, experiment.seeds, options)
@@ -137,14 +138,14 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
 
     origin = provenance.gather(Path.cwd())
     with writer.open_comparison(experiment) as comparison:
-        comparison.describe(origin, file, list(splits.values()))
+        comparison.describe(origin, file, [split for made in resampled.values() for split in made])
         finished = Finished(comparison.run_id, comparison.experiment_id, splits, metrics)
         if options.reaches("tune"):
             searches = _tune(plans, storage, comparison, walk)
             finished = replace(finished, searches=searches)
             settled = _with_best(settled, searches)
         if options.reaches("train"):
-            tasks = _train_tasks(splits, settled, experiment.seeds, options)
+            tasks = _train_tasks(resampled, settled, experiment.seeds, options)
             progress = _train_and_evaluate(tasks, comparison, walk)
             finished = _conclude(finished, experiment, progress, comparison, origin.summary(), walk)
         comparison.write_stage_seconds(walk.seconds)
@@ -160,20 +161,46 @@ def naming_file(file: str) -> Iterator[None]:
         raise (error if error.field.startswith("--") else error.within(file=file)) from error
 
 
-def _prepare(experiment: Experiment, walk: _Walk) -> dict[str, Split]:
-    datasets: list[Dataset] = []
+def _prepare(experiment: Experiment, walk: _Walk) -> dict[str, list[Split]]:
+    """Make the data and part them: for each dataset its resamples, the first of which is what the file says."""
+    datasets: dict[str, list[Dataset]] = {}
     with walk.stage("generate", len(experiment.datasets)) as advance:
         for name, spec in experiment.datasets.items():
             with naming_field(f"datasets.{name}"):
-                datasets.append(generate(name, spec))
+                datasets[name] = _tables(name, spec, experiment.resamples)
             advance(1)
-    splits: dict[str, Split] = {}
+    splits: dict[str, list[Split]] = {}
     with walk.stage("split", len(datasets)) as advance:
-        for dataset in datasets:
-            with naming_field(f"datasets.{dataset.name}.split"):
-                splits[dataset.name] = split(dataset, experiment.datasets[dataset.name].split)
+        for name, tables in datasets.items():
+            splits[name] = []
+            for resample, table in enumerate(tables):
+                with naming_field(f"datasets.{name}.split"), _naming_resample(resample):
+                    splits[name].append(split(table, experiment.datasets[name].split, resample))
             advance(1)
     return splits
+
+
+def _tables(name: str, spec: DatasetSpec, resamples: int) -> list[Dataset]:
+    """Make each resample's data; a shared table is made once."""
+    if spec.shares_table:
+        return [generate(name, spec)] * resamples
+    tables = []
+    for resample in range(resamples):
+        with _naming_resample(resample):
+            tables.append(generate(name, spec, resample))
+    return tables
+
+
+@contextmanager
+def _naming_resample(resample: int) -> Iterator[None]:
+    """Say that a complaint is about a further resample: what the file says by itself is all right."""
+    try:
+        yield
+    except BadInput as error:
+        if resample == 0:
+            raise
+        problem = f"resample {resample}: {error.problem}"
+        raise BadInput(problem, field=error.field, remedy=error.remedy) from error
 
 
 def _settle(experiment: Experiment, splits: dict[str, Split]) -> list[Candidate | SearchPlan]:
@@ -229,22 +256,24 @@ def _check_memory(
     """Make sure that every network fits the device and the memory, those of a search at their largest."""
     if options.reaches("tune"):
         largest = [largest_candidate(one) if isinstance(one, SearchPlan) else one for one in settled]
-        for task in _train_tasks(splits, largest, seeds, options):
+        first = {name: [made] for name, made in splits.items()}  # the others are as large
+        for task in _train_tasks(first, largest, seeds, options):
             check_memory(task)
 
 
 def _train_tasks(
-    splits: dict[str, Split],
+    resampled: dict[str, list[Split]],
     candidates: Sequence[Candidate | SearchPlan],
     seeds: tuple[int, ...],
     options: Options,
 ) -> list[TrainTask]:
-    """Return a population for each dataset × model."""
+    """Return a population for each dataset × model × resample."""
     device = choose_device(options.device)
     return [
-        TrainTask(splits[candidate.dataset], candidate, seeds, device, options.memory)
+        TrainTask(split, candidate, seeds, device, options.memory)
         for candidate in candidates
         if isinstance(candidate, Candidate)
+        for split in resampled[candidate.dataset]
     ]
 
 
@@ -272,7 +301,7 @@ def _train_and_evaluate(tasks: list[TrainTask], comparison: ComparisonWriter, wa
 def _populations(
     tasks: list[TrainTask], jobs: int, advance: Callable[[float], None]
 ) -> Iterator[tuple[TrainTask, list[TrainedModel]]]:
-    by_name = {(task.candidate.dataset, task.candidate.model): task for task in tasks}
+    by_name = {(task.candidate.dataset, task.candidate.model, task.split.resample): task for task in tasks}
     if jobs == 1:
         results = map_tasks(partial(train, announce=_announcer(advance)), tasks, jobs)
     else:
@@ -280,7 +309,7 @@ def _populations(
     for trained in results:
         if jobs > 1:
             advance(len(trained))
-        yield by_name[trained[0].dataset, trained[0].model], trained
+        yield by_name[trained[0].dataset, trained[0].model, trained[0].resample], trained
 
 
 def _announcer(advance: Callable[[float], None]) -> Callable[[Population], None]:
@@ -303,9 +332,9 @@ def _announcer(advance: Callable[[float], None]) -> Callable[[Population], None]
 def _write_population(
     split: Split, trained: list[TrainedModel], comparison: ComparisonWriter, progress: _Progress, walk: _Walk
 ) -> None:
-    """Write the model runs of one population; the best of them is also logged as a servable model."""
+    """Write the model runs of one population; the best of resample 0 is also logged as a servable model."""
     evaluated = walk.options.reaches("evaluate")
-    best = best_run(trained) if evaluated else None
+    best = best_run(trained) if evaluated and split.resample == 0 else None
     for run_of in trained:
         run_id = comparison.write_training(run_of, split)
         model = evaluate(split, run_of) if evaluated else EvaluatedModel(run_of)
@@ -367,11 +396,13 @@ def _conclude(
         models=tuple(experiment.models),
         metrics=finished.metrics,
         splits=finished.splits,
+        resamples=experiment.resamples,
+        shared_tables=experiment.shared_tables,
         runs=runs,
         ledger=ledger,
         history=history,
         representatives={
-            (dataset, model): Representative(seed, run_id, networks[dataset, model, seed])
+            (dataset, model): Representative(seed, run_id, networks[dataset, model, seed, 0])
             for (dataset, model), (seed, run_id) in median_runs(runs, finished.metrics).items()
         },
         provenance=origin,
@@ -386,9 +417,9 @@ def _sort(models: list[EvaluatedModel], experiment: Experiment) -> None:
     """Bring model runs into the order of the file; workers finish in any order."""
     datasets, names = list(experiment.datasets), list(experiment.models)
 
-    def place(model: EvaluatedModel) -> tuple[int, int, int]:
-        dataset, name, seed = run_key(model.trained)
-        return datasets.index(dataset), names.index(name), experiment.seeds.index(seed)
+    def place(model: EvaluatedModel) -> tuple[int, int, int, int]:
+        dataset, name, seed, resample = run_key(model.trained)
+        return datasets.index(dataset), names.index(name), resample, experiment.seeds.index(seed)
 
     models.sort(key=place)
 

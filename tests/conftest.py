@@ -32,6 +32,20 @@ seeds: 3
 """
 
 
+RESAMPLED = """\
+name: tiny
+datasets:
+  moons: {make: moons, n_samples: 120, noise: 0.3}
+  iris: {load: iris}
+models:
+  linear: {hidden_units: [4], activation: identity}
+  relu: {hidden_units: [4, 3], activation: relu, tuning: {trials: 2, space: {width: [2, 6]}}}
+training: {optimizer: Adam, lr: 0.05, epochs: 12}
+seeds: 2
+resamples: 2
+"""
+
+
 TUNING = """\
 tuning:
   trials: 4
@@ -53,8 +67,8 @@ class Finished:
     def report(self) -> Path:
         return self.folder / "reports" / "tiny"
 
-    def child(self, dataset: str, model: str, seed: int) -> Run:
-        wanted = {"dataset": dataset, "model": model, "seed": str(seed)}
+    def child(self, dataset: str, model: str, seed: int, resample: int = 0) -> Run:
+        wanted = {"dataset": dataset, "model": model, "seed": str(seed), "resample": str(resample)}
         (run,) = [run for run in self.children if wanted.items() <= run.data.params.items()]
         return run
 
@@ -106,14 +120,24 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """`photofinish run tiny.yaml`, done once."""
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
+    return finish(TINY, tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture(scope="session")
+def resampled(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A run with two resamples, one dataset of new data and one of a shared table, one model tuned; done once."""
+    return finish(RESAMPLED, tmp_path_factory.mktemp("resampled"))
+
+
+def finish(text: str, folder: Path, *arguments: str) -> Finished:
+    """Run an experiment in a folder of its own."""
+    (folder / "tiny.yaml").write_text(text, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
             patch.delenv(name)
         patch.chdir(folder)
-        assert main(["run", "tiny.yaml"]) == 0
+        assert main(["run", "tiny.yaml", *arguments]) == 0
     client, runs = runs_of(folder)
     (parent,) = [run for run in runs if run.data.tags.get("photofinish.role") == "comparison"]
-    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    children = [run for run in runs if run.data.tags.get("photofinish.role") == "model"]
     return Finished(folder, client, parent, children)

@@ -115,6 +115,23 @@ BAD_FILES = {
     ),
     "baseline that isn't there": (f"name: x\n{SIZES}compare: {{baseline: relu}}\n", ["compare.baseline", "'relu'"]),
     "metric of another task": (f"name: x\n{SIZES}compare: {{metric: mae}}\n", ["compare.metric", "'mae'", "accuracy"]),
+    "no resample": (f"name: x\n{SIZES}resamples: 0\n", ["resamples", "0", "greater than or equal to 1"]),
+    "too many resamples": (f"name: x\n{SIZES}resamples: 1001\n", ["resamples", "1001", "less than or equal to 1000"]),
+    "half a resample": (f"name: x\n{SIZES}resamples: 1.5\n", ["resamples", "1.5", "integer"]),
+    "resamples of a table in order": (
+        "name: x\ndatasets: {w: {load: wine, split: {shuffle: false, stratify: false}}}\nresamples: 3\n"
+        "models: {m: {hidden_units: []}}\n",
+        ["resamples", "3 resamples of w would be the same split", "datasets.w.split.shuffle: true"],
+    ),
+    "a resample without a class": (
+        "name: x\ndatasets: {d: {make: blobs, n_samples: 15, split: {stratify: false, random_state: 1}}}\n"
+        "models: {m: {hidden_units: []}}\nresamples: 20\n",
+        ["datasets.d.split: resample ", "rows have none of class", "stratify: true"],
+    ),
+    "resamples of no random_state": (
+        "name: x\ndatasets: {d: {make: blobs, random_state: null}}\nmodels: {m: {hidden_units: []}}\nresamples: 2\n",
+        ["datasets.d.random_state: resample 1: None", "whole number"],
+    ),
     "zero units": (
         "name: x\ndatasets: {d: {make: circles}}\nmodels: {m: {hidden_units: [0]}}\n",
         ["models.m.hidden_units.0"],

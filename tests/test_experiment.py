@@ -32,6 +32,7 @@ def test_minimal_form_has_the_documented_defaults() -> None:
         {"name": "x", "datasets": {"d": {"make": "moons"}}, "models": {"m": {"hidden_units": [3]}}}, "x.yaml"
     )
     assert experiment.seeds == tuple(range(10))
+    assert experiment.resamples == 1
     split = experiment.datasets["d"].split
     assert (split.test_size, split.validation_size, split.stratify, split.scaler) == (0.2, 0.2, True, "standard")
     training = experiment.models["m"].training
@@ -57,6 +58,20 @@ def test_datasets_and_models_override_the_defaults() -> None:
         (7, "minmax"),
     ]
     assert [(spec.training.lr, spec.training.epochs) for spec in experiment.models.values()] == [(0.25, 9), (0.5, 9)]
+
+
+def test_shared_tables_are_those_whose_resamples_are_splits_of_one_table() -> None:
+    """An experiment tells the datasets whose resamples overlap from those that have new data each time."""
+    datasets = {"wine": {"load": "wine"}, "noisy": {"make": "moons", "noise": 0.1}, "clean": {"make": "moons"}}
+    experiment = check({"name": "x", "datasets": datasets, "models": {"m": {"hidden_units": []}}}, "x.yaml")
+    assert experiment.shared_tables == {"wine", "clean"}
+
+
+def test_rows_in_order_can_be_resampled_where_each_resample_has_new_data() -> None:
+    """`shuffle: false` stands in the way of resamples only where they share a table."""
+    tree = {"name": "x", "datasets": {"d": {"make": "moons", "noise": 0.1}}, "models": {"m": {"hidden_units": []}}}
+    in_order = {"shuffle": False, "stratify": False}
+    assert check({**tree, "resamples": 2, "split": in_order}, "x.yaml").resamples == 2
 
 
 def test_adamw_has_torchs_weight_decay() -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.cli import main
-from tests.conftest import REPOSITORY, Finished, runs_of, wait_for_runs
+from tests.conftest import REPOSITORY, RESAMPLED, Finished, finish, runs_of, wait_for_runs
 
 
 def roles(folder: Path) -> dict[str, int]:
@@ -37,11 +37,52 @@ def test_until_stops_after_a_stage(stage: str, children: int, marked: int, works
 def test_workers_give_the_same_numbers(workspace: Path) -> None:
     """Two worker processes give the tables of one process, to the last bit and in the file's order."""
     slow_first = ["run", "tiny.yaml", "--seeds", "2", "--set", "models.linear.training.epochs=4000"]
+    slow_first += ["--set", "resamples=2"]
     tables = []
     for jobs in ("1", "2"):
         assert main([*slow_first, "--jobs", jobs, "--reports", jobs]) == 0
         tables.append(pd.read_csv(f"{jobs}/tiny/metrics.csv").drop(columns=["run_id", "train_seconds"]))
     pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_resample_0_is_the_experiment_without_resamples(resampled: Finished, tmp_path: Path) -> None:
+    """Two resamples change nothing about the first: same fingerprints, hyperparameters, numbers and pictures."""
+    alone = finish(RESAMPLED, tmp_path, "--set", "resamples=1")
+    keys = ["dataset", "model", "seed"]
+    for name in ("metrics.csv", "predictions.parquet", "history.parquet"):
+        tables = []
+        for run in (resampled, alone):
+            table = pd.read_csv(run.report / name) if name.endswith("csv") else pd.read_parquet(run.report / name)
+            assert table.columns[-1] == "resample"
+            own = table[table["resample"] == 0].drop(columns=["run_id", "train_seconds"], errors="ignore")
+            tables.append(own.reset_index(drop=True))
+        pd.testing.assert_frame_equal(*tables, check_exact=True)
+        assert len(tables[1][keys].drop_duplicates()) == 8
+    for picture in (alone.report / "figures").iterdir():
+        if not picture.name.endswith("tuning.png"):  # which shows seconds
+            assert (resampled.report / "figures" / picture.name).read_bytes() == picture.read_bytes()
+    for run in alone.children:
+        twin = resampled.child(run.data.params["dataset"], run.data.params["model"], int(run.data.params["seed"]))
+        assert twin.data.params == run.data.params
+        assert twin.data.tags["photofinish.fingerprint"] == run.data.tags["photofinish.fingerprint"]
+
+
+def test_resamples_have_their_own_rows_and_the_first_ones_hyperparameters(resampled: Finished) -> None:
+    """Each resample has rows of its own and the hyperparameters found on resample 0, whose best runs are served."""
+    assert len(resampled.children) == 2 * 2 * 2 * 2
+    assert len({run.data.tags["photofinish.fingerprint"] for run in resampled.children}) == 16
+    for dataset in ("moons", "iris"):
+        tuned = [run for run in resampled.children if run.data.params["model"] == "relu"]
+        widths = {run.data.params["hidden_units"] for run in tuned if run.data.params["dataset"] == dataset}
+        assert len(widths) == 1
+    ledger = pd.read_parquet(resampled.report / "predictions.parquet")
+    test = ledger[ledger["split"] == "test"]
+    rows = test.groupby(["dataset", "model", "seed", "resample"])["row_id"].agg(frozenset)
+    assert len(rows) == 16
+    assert rows.groupby("dataset").nunique().tolist() == [2, 2]
+    best = [run.data.params for run in resampled.children if run.data.tags.get("photofinish.best") == "true"]
+    assert len(best) == 4
+    assert {params["resample"] for params in best} == {"0"}
 
 
 def test_diverging_run_ends_failed_and_leaves_the_others(

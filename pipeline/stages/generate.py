@@ -29,6 +29,11 @@ TUPLES = ("n_samples", "center_box")  # scikit-learn wants tuples there, and YAM
 
 DEFAULT_RANDOM_STATE = 42  # a generator without one would make other data at every call
 
+# Their random_state draws what is to be learned, and not only the rows: with another one it is another problem.
+DRAWN_LAWS = ("classification", "regression")
+# Without noise their points lie where they lie, and random_state can only change the order.
+FIXED_POINTS = ("circles", "line", "moons", "spirals")
+
 
 class DatasetSpec(Spec):
     """One dataset: exactly one of `make`, `load` and `file`, and the function's own keyword arguments beside it.
@@ -82,9 +87,25 @@ class DatasetSpec(Spec):
             return f"photofinish {self.make}"
         return f"sklearn.datasets.{f'make_{self.make}' if self.make else f'load_{self.load}'}"
 
+    @property
+    def shares_table(self) -> bool:
+        """Whether resamples are splits of one and the same table; otherwise each has new data of the same law.
 
-def generate(name: str, spec: DatasetSpec) -> Dataset:
+        Shared tables are those that are loaded, those of generators whose `random_state` draws the law too
+        (`classification`, `regression`), and points without noise, of which there is only one set.
+        """
+        if self.make is None or self.make in DRAWN_LAWS:
+            return True
+        if self.make not in FIXED_POINTS:
+            return False
+        return not self.arguments.get("noise", inspect.signature(_function(self)).parameters["noise"].default)
+
+
+def generate(name: str, spec: DatasetSpec, resample: int = 0) -> Dataset:
     """Make or load one dataset.
+
+    Resample 0 is just what the spec says. Resample r is made with `random_state + r` by the same law: the centers of
+    `blobs` stay those of resample 0. A shared table (`DatasetSpec.shares_table`) is the same in every resample.
 
     Raises
     ------
@@ -96,6 +117,8 @@ def generate(name: str, spec: DatasetSpec) -> Dataset:
     if "random_state" in inspect.signature(function).parameters:
         arguments.setdefault("random_state", DEFAULT_RANDOM_STATE)
     _check_class_count(arguments)
+    if resample and not spec.shares_table:
+        arguments = _redrawn(spec, arguments, resample)
     try:
         made = function(**{key: _tuple(value) if key in TUPLES else value for key, value in arguments.items()})
     except (ValueError, TypeError) as error:
@@ -110,6 +133,21 @@ def generate(name: str, spec: DatasetSpec) -> Dataset:
     is_regression = spec.make in (*REGRESSION_GENERATORS, "line") or spec.load in REGRESSION_TABLES
     dataset = _dataset(name, spec.source, features, target, is_regression, feature_names, class_names)
     return replace(dataset, recipe={"make": spec.make, **arguments} if spec.make else {})
+
+
+def _redrawn(spec: DatasetSpec, arguments: dict[str, Any], resample: int) -> dict[str, Any]:
+    """Return the arguments that make other data of the same law."""
+    random_state = arguments["random_state"]
+    if not isinstance(random_state, int):
+        raise BadInput(
+            f"{random_state!r} can't be counted up from resample to resample",
+            field="random_state",
+            remedy="give a whole number",
+        )
+    if spec.make == "blobs":
+        _, _, centers = _function(spec)(**arguments, return_centers=True)
+        arguments = {**arguments, "centers": centers}
+    return {**arguments, "random_state": random_state + resample}
 
 
 def spirals(

@@ -12,19 +12,19 @@ from pipeline.artifacts import EvaluatedModel, Search, TrainedModel
 if TYPE_CHECKING:
     import pandas as pd
 
-RunKey = tuple[str, str, int]  # dataset, model, seed
+RunKey = tuple[str, str, int, int]  # dataset, model, seed, resample
 
 
 def run_key(trained: TrainedModel) -> RunKey:
     """What tells one model run of a comparison from another."""
-    return trained.dataset, trained.model, trained.seed
+    return trained.dataset, trained.model, trained.seed, trained.resample
 
 
 def runs_frame(models: Sequence[EvaluatedModel], run_ids: Mapping[RunKey, str]) -> pd.DataFrame:
     """`metrics.csv`: a row a model run, with its final numbers; those of a run that diverged are missing."""
     import pandas as pd
 
-    return pd.DataFrame([_run_row(model, run_ids[run_key(model.trained)]) for model in models])
+    return _resample_last(pd.DataFrame([_run_row(model, run_ids[run_key(model.trained)]) for model in models]))
 
 
 def ledger_frame(models: Sequence[EvaluatedModel], run_ids: Mapping[RunKey, str]) -> pd.DataFrame:
@@ -36,8 +36,8 @@ def ledger_frame(models: Sequence[EvaluatedModel], run_ids: Mapping[RunKey, str]
 
     frames = [_keyed(model.trained, run_ids, model.predictions) for model in models if model.predictions is not None]
     if not frames:
-        return pd.DataFrame(columns=["dataset", "model", "seed", "run_id", "split", "row_id", "label"])
-    return pd.concat(frames, ignore_index=True)
+        return pd.DataFrame(columns=["dataset", "model", "seed", "run_id", "split", "row_id", "label", "resample"])
+    return _resample_last(pd.concat(frames, ignore_index=True))
 
 
 def history_frame(models: Sequence[TrainedModel], run_ids: Mapping[RunKey, str]) -> pd.DataFrame:
@@ -84,6 +84,7 @@ def _run_row(model: EvaluatedModel, run_id: str) -> dict[str, object]:
         "parameters": trained.network.parameter_count,
         "train_seconds": trained.seconds,
         "failure": trained.failure or "",
+        "resample": trained.resample,
     }
 
 
@@ -97,7 +98,14 @@ def _keyed(trained: TrainedModel, run_ids: Mapping[RunKey, str], frame: pd.DataF
     keyed = frame.copy()
     for position, (name, value) in enumerate(keys.items()):
         keyed.insert(position, name, value)
+    keyed["resample"] = trained.resample
     return keyed
+
+
+def _resample_last(table: pd.DataFrame) -> pd.DataFrame:
+    """Put `resample` behind the columns that only later rows have, such as further classes."""
+    table["resample"] = table.pop("resample")
+    return table
 
 
 def _epochs(trained: TrainedModel) -> pd.DataFrame:

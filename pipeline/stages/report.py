@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ PNG_OPTIONS = {"optimize": True}
 
 @dataclass(frozen=True, eq=False)
 class Representative:
-    """The model run that stands for a dataset × model in pictures of a single network: the median one."""
+    """The model run that stands for a dataset × model in pictures of a single network: the median one of resample 0."""
 
     seed: int
     run_id: str
@@ -49,7 +49,11 @@ class Representative:
 
 @dataclass(frozen=True, eq=False)
 class ReportInput:
-    """Everything a report shows; gathered after a run, or read back from the tracking store."""
+    """Everything a report shows; gathered after a run, or read back from the tracking store.
+
+    Tables of scores are over all seeds and resamples; pictures are of resample 0, which `splits` are too. The
+    resamples of `shared_tables` are splits of one table, those of other datasets have data of their own.
+    """
 
     run_id: str
     name: str
@@ -63,10 +67,17 @@ class ReportInput:
     representatives: Mapping[DatasetModel, Representative]
     provenance: Mapping[str, Any]
     searches: tuple[Search, ...] = ()
+    resamples: int = 1
+    shared_tables: frozenset[str] = frozenset()
 
     def of(self, dataset: str, table: pd.DataFrame) -> pd.DataFrame:
-        """Return one dataset's rows of a table."""
-        return table[table["dataset"] == dataset]
+        """Return one dataset's rows of a table, those of resample 0: what a picture shows."""
+        return table[(table["dataset"] == dataset) & (table["resample"] == 0)]
+
+    @property
+    def replicates(self) -> str:
+        """What means and standard deviations are over."""
+        return "seeds" if self.resamples == 1 else f"seeds and {self.resamples} resamples"
 
     def seeds(self, dataset: str) -> dict[str, int]:
         """Return each model's representative seed on one dataset."""
@@ -89,12 +100,13 @@ class Picture:
 
 
 def median_runs(runs: pd.DataFrame, metrics: Mapping[str, str]) -> dict[DatasetModel, tuple[int, str]]:
-    """Seed and run id of the median run of each dataset × model, by the metric shown first.
+    """Seed and run id of the median run of each dataset × model in resample 0, by the metric shown first.
 
     Of an even number the lower of the two in the middle is taken; equal values are ordered by seed.
     """
     chosen = {}
-    for (dataset, model), group in runs[runs["status"] == "FINISHED"].groupby(["dataset", "model"], sort=False):
+    usable = runs[(runs["status"] == "FINISHED") & (runs["resample"] == 0)]
+    for (dataset, model), group in usable.groupby(["dataset", "model"], sort=False):
         ordered = group.sort_values([metrics[str(dataset)], "seed"])
         median = ordered.iloc[(len(ordered) - 1) // 2]
         chosen[str(dataset), str(model)] = (int(median["seed"]), str(median["run_id"]))
@@ -152,13 +164,21 @@ def headline(source: ReportInput) -> list[Picture]:
         return boundaries.draw_headline(panels, part=source.splits[planes[0]].final)
 
     caption = "Each panel is the network of the median seed, evaluated on a grid in the data's own units."
-    return [Picture("headline.png", "Boundaries", caption, draw)]
+    return _naming_resample(source, [Picture("headline.png", "Boundaries", caption, draw)])
 
 
 def dataset_pictures(source: ReportInput, name: str) -> list[Picture]:
     """Every picture of one dataset."""
     make = _regression_pictures if source.splits[name].dataset.task == "regression" else _class_pictures
-    return [*make(source, name), _curves(source, name), *_tuning(source, name)]
+    return _naming_resample(source, [*make(source, name), _curves(source, name), *_tuning(source, name)])
+
+
+def _naming_resample(source: ReportInput, pictures: list[Picture]) -> list[Picture]:
+    """Say in each caption which resample the picture is of, where there are several."""
+    if source.resamples == 1:
+        return pictures
+    of = f" Resample 0 of {source.resamples}."
+    return [replace(picture, caption=picture.caption + of) for picture in pictures]
 
 
 def _class_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
@@ -299,13 +319,16 @@ def render(source: ReportInput, figures: Path) -> str:
         scores=score_table(source),
         headline=headline(source),
         sections=[_section(source, name) for name in source.splits],
-        notes=notes(source.splits, source.runs),
+        notes=[
+            *notes(source.splits, source.runs),
+            *resample_notes(source.searches, source.shared_tables, source.resamples),
+        ],
         tuned={name: tuned_table(source.searches, name) for name in source.splits},
     )
 
 
 def score_table(source: ReportInput) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds, model by model: a row a model, `cells` in the order of the datasets."""
+    """Mean and standard deviation over runs, model by model: a row a model, `cells` in the order of the datasets."""
     return [
         {
             "model": model,
@@ -386,11 +409,25 @@ def notes(splits: Mapping[str, Split], runs: pd.DataFrame | None = None) -> list
                 " the test rows, and what is called validation/… in MLflow is measured on them."
             )
     if runs is not None:
+        several = bool(runs["resample"].any())
         lines.extend(
-            f"{run.dataset}: {run.model} with seed {run.seed} diverged and is left out: {run.failure}."
+            f"{run.dataset}: {run.model} with seed {run.seed}{f' in resample {run.resample}' if several else ''}"
+            f" diverged and is left out: {run.failure}."
             for run in runs[runs["status"] == "FAILED"].itertuples()
         )
     return lines
+
+
+def resample_notes(searches: Sequence[Search], shared_tables: Collection[str], resamples: int) -> list[str]:
+    """Name the datasets of whose later resamples a search may have seen test rows."""
+    if resamples == 1:
+        return []
+    return [
+        f"{name}: hyperparameters were searched on resample 0 alone, and all resamples are splits of one table: rows"
+        " that test a later one may be among those that the search has seen."
+        for name in dict.fromkeys(search.dataset for search in searches)
+        if name in shared_tables
+    ]
 
 
 def _section(source: ReportInput, name: str) -> dict[str, Any]:
@@ -407,7 +444,7 @@ def _section(source: ReportInput, name: str) -> dict[str, Any]:
 
 
 def _metric_table(source: ReportInput, name: str) -> dict[str, Any]:
-    """Every final metric, mean ± standard deviation over seeds."""
+    """Every final metric, mean ± standard deviation over runs."""
     regression_target = source.splits[name].dataset.task == "regression"
     columns = (
         ("mae", "rmse", "r2") if regression_target else ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")
@@ -417,21 +454,28 @@ def _metric_table(source: ReportInput, name: str) -> dict[str, Any]:
 
 
 def _class_table(source: ReportInput, name: str) -> list[dict[str, Any]]:
-    """Precision, recall, F1 and support by class, mean ± standard deviation over seeds."""
+    """Precision, recall, F1 and support by class, mean ± standard deviation over runs."""
     dataset = source.splits[name].dataset
     if dataset.task == "regression" or not source.seeds(name):
         return []
-    frame = classes.class_frame(source.of(name, source.ledger), dataset.class_names, source.splits[name].final)
+    ledger, part = source.ledger[source.ledger["dataset"] == name], source.splits[name].final
+    frame = pd.concat(
+        classes.class_frame(resample, dataset.class_names, part) for _, resample in ledger.groupby("resample")
+    )
     grouped = frame.groupby(["model", "class"], sort=False)
     rows: list[dict[str, Any]] = []
     for (model, class_name), group in grouped:
         scores = {score: _mean_and_spread(group[score]) for score in ("precision", "recall", "f1")}
-        rows.append({"model": model, "class": class_name, **scores, "support": int(group["support"].iloc[0])})
+        rows.append({"model": model, "class": class_name, **scores, "support": _range(group["support"])})
     return rows
 
 
 def _mean_and_spread(values: pd.Series[float]) -> str:
     return f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
+
+
+def _range(values: pd.Series[int]) -> str:
+    return f"{values.min()}" if values.min() == values.max() else f"{values.min()} to {values.max()}"
 
 
 def _inline(file: Path) -> str:

@@ -49,17 +49,18 @@ class SplitSpec(Spec):
         return self
 
 
-def split(dataset: Dataset, spec: SplitSpec) -> Split:
+def split(dataset: Dataset, spec: SplitSpec, resample: int = 0) -> Split:
     """Part the rows of a dataset, and fit the scaling.
 
     With the same `random_state`, the test rows are those of scikit-learn's ``train_test_split(rows, test_size=…)``, and
-    the validation rows those of a second such split of the rest.
+    the validation rows those of a second such split of the rest. Resample r is drawn with `random_state + r`.
 
     Raises
     ------
     BadInput
         When a part would be empty or lack a class.
     """
+    spec = spec.model_copy(update={"random_state": spec.random_state + resample})
     everything = np.arange(len(dataset.target), dtype=np.int64)
     n_test, n_validation = (_row_count(size, len(everything)) for size in (spec.test_size, spec.validation_size))
     if n_test + n_validation >= len(everything):
@@ -69,7 +70,7 @@ def split(dataset: Dataset, spec: SplitSpec) -> Split:
         )
     rest, test = _part(dataset, everything, n_test, spec, "test_size")
     train, validation = _part(dataset, rest, n_validation, spec, "validation_size")
-    return _fit(dataset, train, validation, test, spec.scaler)
+    return replace(_fit(dataset, train, validation, test, spec.scaler), resample=resample)
 
 
 def without_test(split: Split, spec: SplitSpec) -> Split:

@@ -1,4 +1,4 @@
-"""Train: every dataset × model × seed, the seeds of one dataset × model as one population."""
+"""Train: every dataset × model × resample × seed, the seeds of one dataset × model × resample as one population."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def choose_device(asked: str) -> str:
     return asked
 
 
-def run_params(candidate: Candidate, seed: int) -> dict[str, Any]:
+def run_params(candidate: Candidate, seed: int, resample: int) -> dict[str, Any]:
     """Parameters of a model run, under the contract's names."""
     training = candidate.spec.training
     hidden_units: Sequence[int] = candidate.spec.hidden_units
@@ -121,6 +121,7 @@ def run_params(candidate: Candidate, seed: int) -> dict[str, Any]:
         "dataset": candidate.dataset,
         "model": candidate.model,
         "seed": seed,
+        "resample": resample,
         "hidden_units": list(hidden_units),
         "depth": len(hidden_units),
         "width": max(hidden_units, default=0),
@@ -140,11 +141,12 @@ def _trained(task: TrainTask, seed: int, outcome: Outcome, started_at: float, se
         dataset=task.candidate.dataset,
         model=task.candidate.model,
         seed=seed,
-        params=run_params(task.candidate, seed),
+        params=run_params(task.candidate, seed, task.split.resample),
         network=outcome.network,
         history=outcome.history,
         fingerprint=fingerprint(task.split, task.candidate, seed),
         started_at=started_at,
         seconds=seconds,
         failure=outcome.failure,
+        resample=task.split.resample,
     )

@@ -18,8 +18,13 @@ PARTS = ("train", "validation", "test")
 
 
 def save_split(split: Split, folder: Path) -> None:
-    """Write a dataset with its parts, `<name>.parquet`, and what describes it, `<name>.json`."""
+    """Write a dataset with its parts, `<name>.parquet`, and what describes it, `<name>.json`.
+
+    Those of resample 0 lie in the folder itself, those of resample r in its folder `resample_<r>`.
+    """
     dataset = split.dataset
+    folder = _folder_of(split.resample, folder)
+    folder.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(dataset.features, columns=list(_column_names(dataset)))
     table["target"] = dataset.target
     # Rows keep their order within a part (an unshuffled or shuffled split alike), so ranks are stored, not flags.
@@ -44,8 +49,9 @@ def save_split(split: Split, folder: Path) -> None:
     (folder / f"{dataset.name}.json").write_text(text, encoding="utf-8")
 
 
-def load_split(name: str, folder: Path) -> Split:
+def load_split(name: str, folder: Path, resample: int = 0) -> Split:
     """Read a split back, equal to the one that was saved."""
+    folder = _folder_of(resample, folder)
     table = pd.read_parquet(folder / f"{name}.parquet")
     description = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     n_features = len(description["feature_names"])
@@ -71,6 +77,7 @@ def load_split(name: str, folder: Path) -> Split:
         scale=np.array(description["scale"]),
         target_center=description["target_center"],
         target_scale=description["target_scale"],
+        resample=resample,
     )
 
 
@@ -98,6 +105,10 @@ def _search(plain: dict[str, Any]) -> Search:
     )
     best = next(trial for trial in trials if trial.number == plain["best"])
     return Search(**{**plain, "trials": trials, "best": best, "edges": tuple(plain["edges"])})
+
+
+def _folder_of(resample: int, folder: Path) -> Path:
+    return folder / f"resample_{resample}" if resample else folder
 
 
 def _rows(ranks: Integers) -> Integers:

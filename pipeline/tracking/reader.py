@@ -82,6 +82,8 @@ def read_comparison(run_id: str) -> ReportInput:
         models=tuple(experiment.models),
         metrics=metrics,
         splits=splits,
+        resamples=experiment.resamples,
+        shared_tables=experiment.shared_tables,
         runs=runs,
         ledger=ledger,
         history=history,

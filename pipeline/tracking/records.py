@@ -61,6 +61,7 @@ def comparison_record(experiment: Experiment, file: str, command: str, commit: s
         "photofinish.file": file,
         "photofinish.command": command,
         "photofinish.seeds": json.dumps(list(experiment.seeds)),
+        "photofinish.resamples": str(experiment.resamples),
         SOURCE_NAME: file,
     }
     if commit:
@@ -73,8 +74,9 @@ def comparison_record(experiment: Experiment, file: str, command: str, commit: s
 def training_record(trained: TrainedModel, split: Split, experiment: Experiment, parent: str) -> Record:
     """Parameters and thinned curves of a model run, spread over the time its training took."""
     points = _curves(trained.history, trained.started_at, trained.seconds, experiment.tracking.curve_points)
+    resample = f" · resample {trained.resample}" if experiment.resamples > 1 else ""
     tags = {
-        RUN_NAME: f"{trained.dataset} · {trained.model} · seed {trained.seed}",
+        RUN_NAME: f"{trained.dataset} · {trained.model} · seed {trained.seed}{resample}",
         PARENT: parent,
         ROLE: "model",
         EXPERIMENT: experiment.name,

@@ -90,7 +90,6 @@ class ComparisonWriter:
             (folder / "provenance.json").write_text(summary, encoding="utf-8")
             if provenance.diff:
                 (folder / "uncommitted.diff").write_text(provenance.diff, encoding="utf-8")
-            (folder / "data").mkdir()
             for split in splits:
                 save_split(split, folder / "data")
         inputs = [_dataset_input(split, "comparison") for split in splits]

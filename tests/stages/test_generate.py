@@ -104,6 +104,68 @@ def test_line_is_the_published_one() -> None:
     np.testing.assert_allclose(made.target, 0.7 * np.arange(0, 1, 0.01) + 0.3)
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"make": "circles", "noise": 0.1},
+        {"make": "friedman1"},
+        {"make": "gaussian_quantiles"},
+        {"make": "hastie_10_2", "n_samples": 100},
+        {"make": "line", "noise": 0.1},
+        {"make": "moons", "noise": 0.1},
+        {"make": "spirals"},
+    ],
+    ids=lambda keys: keys["make"],
+)
+def test_resample_of_a_fixed_law_is_another_random_state(keys: dict[str, object]) -> None:
+    """Resample 0 is the file's own data; resample 2 is what the generator makes two random states further on."""
+    spec = make(**keys, random_state=7)
+    assert not spec.shares_table
+    assert generate("d", spec, 0).digest == generate("d", spec).digest
+    assert generate("d", spec, 2).digest == generate("d", make(**keys, random_state=9)).digest
+    assert generate("d", spec, 2).digest != generate("d", spec).digest
+
+
+@pytest.mark.parametrize(
+    "keys", [{"centers": 4}, {}, {"n_samples": [20, 30]}, {"centers": [[0.0, 1.0], [5.0, 5.0]]}], ids=str
+)
+def test_resamples_of_blobs_have_the_same_centers(keys: dict[str, object]) -> None:
+    """Another resample of blobs has other points around the same centers, given or drawn."""
+    spec = make(make="blobs", cluster_std=1e-6, **keys)
+    first, second = generate("d", spec), generate("d", spec, 1)
+    assert not spec.shares_table
+    assert set(first.features.ravel()).isdisjoint(second.features.ravel())
+    for label in range(len(first.class_names)):
+        centers = [made.features[made.target == label].mean(axis=0) for made in (first, second)]
+        np.testing.assert_allclose(*centers, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"load": "wine"},
+        {"make": "classification"},
+        {"make": "regression"},
+        {"make": "circles"},
+        {"make": "line"},
+        {"make": "moons", "noise": 0.0},
+        {"make": "spirals", "noise": 0},
+    ],
+    ids=str,
+)
+def test_resamples_share_a_table_whose_law_or_points_are_one(keys: dict[str, object]) -> None:
+    """Loaded tables, generators that draw their law, and points without noise are the same in every resample."""
+    spec = make(**keys)
+    assert spec.shares_table
+    assert generate("d", spec, 3).digest == generate("d", spec).digest
+
+
+def test_resample_of_a_random_state_that_cannot_be_counted_up_is_refused() -> None:
+    """`random_state: null` would make resamples that can't be made again."""
+    with pytest.raises(BadInput, match=r"random_state: None can't be counted up .*; give a whole number"):
+        generate("d", make(make="blobs", random_state=None), 1)
+
+
 def test_labels_become_class_indices() -> None:
     """Labels of -1 and 1 become classes 0 and 1 that keep their names."""
     made = generate("d", make(make="hastie_10_2", n_samples=50))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.cli import main
-from pipeline.stages.report import median_runs
+from pipeline.stages.report import median_runs, runs_of
 from tests.conftest import TINY, Finished
 
 
@@ -92,15 +93,38 @@ def test_pictures_of_an_earlier_report_are_removed(workspace: Path) -> None:
 
 
 def test_median_run_is_the_lower_of_the_middle_two() -> None:
-    """The network in pictures is the median seed's: of an even number the lower, of equals the first seed."""
+    """The network in pictures is resample 0's median seed's: of an even number the lower, of equals the first seed."""
     runs = pd.DataFrame(
         {
             "dataset": "d",
             "model": "m",
-            "seed": [0, 1, 2, 3, 4],
-            "run_id": list("abcde"),
-            "status": ["FINISHED"] * 4 + ["FAILED"],
-            "accuracy": [0.9, 0.7, 0.8, 0.8, None],
+            "seed": [0, 1, 2, 3, 4, 0, 1],
+            "run_id": list("abcdefg"),
+            "status": ["FINISHED"] * 4 + ["FAILED"] + ["FINISHED"] * 2,
+            "accuracy": [0.9, 0.7, 0.8, 0.8, None, 0.1, 0.1],
+            "resample": [0] * 5 + [1] * 2,
         }
     )
     assert median_runs(runs, {"d": "accuracy"}) == {("d", "m"): (2, "c")}
+
+
+def test_page_says_what_is_over_resamples_and_what_is_of_one(resampled: Finished, finished: Finished) -> None:
+    """Tables are over all resamples, pictures of resample 0, and a search that saw later test rows is told of."""
+    page = (resampled.report / "index.html").read_text(encoding="utf-8")
+    captions = re.findall("<figcaption>(.*?)</figcaption>", page)
+    assert captions
+    assert all(caption.endswith("Resample 0 of 2.") for caption in captions)
+    assert page.count("over seeds and 2 resamples.") == 5
+    runs = pd.read_csv(resampled.report / "metrics.csv")
+    for name in ("moons", "iris"):
+        accuracy = runs_of(runs, name, "linear")["accuracy"]
+        assert len(accuracy) == 4
+        assert f"<td>{accuracy.mean():.3f} ± {accuracy.std(ddof=1):.3f}</td>" in page
+    f1 = runs_of(runs, "iris", "linear")["f1"]
+    assert "macro average</td>" in page
+    assert page.count(f"<td>{f1.mean():.3f} ± {f1.std(ddof=1):.3f}</td>") >= 2
+    assert "iris: hyperparameters were searched on resample 0 alone" in page
+    assert "moons: hyperparameters" not in page
+    assert "iris: 2, splits of one table" in page
+    assert "moons: 2, each of new data" in page
+    assert not re.search("Resample 0 of|<dt>Resamples|seeds and", (finished.report / "index.html").read_text("utf-8"))

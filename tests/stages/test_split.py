@@ -33,6 +33,21 @@ def test_rows_are_those_of_train_test_split(moons: Dataset, stratify: bool) -> N
     assert made.train.tolist() == train.tolist()
 
 
+def test_resamples_are_splits_of_further_random_states(moons: Dataset) -> None:
+    """Resample r has the rows of `random_state + r` and scaling of its own; resample 0 is the split itself."""
+    made = [split(moons, SplitSpec(random_state=5), resample) for resample in range(3)]
+    assert [one.resample for one in made] == [0, 1, 2]
+    for resample, one in enumerate(made):
+        alone = split(moons, SplitSpec(random_state=5 + resample))
+        assert [one.train.tolist(), one.validation.tolist(), one.test.tolist()] == [
+            alone.train.tolist(),
+            alone.validation.tolist(),
+            alone.test.tolist(),
+        ]
+        np.testing.assert_allclose(one.center, moons.features[one.train].mean(axis=0))
+    assert len({frozenset(one.test.tolist()) for one in made}) == 3
+
+
 def test_parts_are_disjoint_and_complete(moons: Dataset) -> None:
     """Every row is in exactly one part, and sizes are shares of the whole table."""
     made = split(moons, SplitSpec(test_size=0.25, validation_size=0.1))

@@ -36,16 +36,19 @@ def bits(trained: TrainedModel) -> list[bytes]:
     scale=st.floats(-1e6, 1e6),
     batch_size=st.sampled_from([None, 16]),
     scaler=st.sampled_from(["standard", "minmax", "robust"]),
+    resample=st.integers(0, 2),
 )
-def test_test_rows_change_nothing_before_evaluate(seed: int, scale: float, batch_size: int | None, scaler: str) -> None:
+def test_test_rows_change_nothing_before_evaluate(
+    seed: int, scale: float, batch_size: int | None, scaler: str, resample: int
+) -> None:
     """However the test rows' features and labels are perturbed, split and train give the same bits."""
     made_up = dataset("d", make="moons", n_samples=90, noise=0.3, random_state=seed)
     spec = SplitSpec(stratify=False, random_state=seed, scaler=scaler)
-    made = split(made_up, spec)
+    made = split(made_up, spec, resample)
     features, target = made_up.features.copy(), made_up.target.copy()
     features[made.test] = features[made.test] * scale + 1
     target[made.test] = 1 - target[made.test]
-    perturbed = split(replace(made_up, features=features, target=target), spec)
+    perturbed = split(replace(made_up, features=features, target=target), spec, resample)
     assert made.train.tolist() == perturbed.train.tolist()
     assert (made.center.tobytes(), made.scale.tobytes()) == (perturbed.center.tobytes(), perturbed.scale.tobytes())
     spec_of_model = model(batch_size=batch_size)
@@ -84,13 +87,14 @@ def test_fingerprint_changes_with_everything_that_determines_a_value(moons: Data
     changed = {
         fingerprint(split(other_data, SplitSpec()), candidate, 0),
         fingerprint(split(moons, SplitSpec(random_state=1)), candidate, 0),
+        fingerprint(split(moons, SplitSpec(), 1), candidate, 0),
         fingerprint(split(moons, SplitSpec(scaler="minmax")), candidate, 0),
         fingerprint(made, replace(candidate, spec=model(lr=0.06)), 0),
         fingerprint(made, replace(candidate, spec=model(epochs=9)), 0),
         fingerprint(made, replace(candidate, spec=ModelSpec(hidden_units=(6,))), 0),
         fingerprint(made, candidate, 1),
     }
-    assert len(changed) == 7
+    assert len(changed) == 8
     assert base not in changed
     renamed = Candidate("other", "name", candidate.spec, candidate.loss)
     assert fingerprint(made, renamed, 0) == base

@@ -14,6 +14,7 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.experiment import load
+from pipeline.tracking.files import load_split
 from pipeline.training.networks import predict_logits, probabilities
 from pipeline.training.storage import load_network
 from tests.conftest import Finished
@@ -101,8 +102,6 @@ def test_datasets_are_logged_with_a_digest_over_their_content(finished: Finished
 
 def test_weights_give_the_ledgers_probabilities(finished: Finished) -> None:
     """Every child's weights, read from safetensors, predict the probabilities in its ledger."""
-    from pipeline.tracking.files import load_split
-
     split = load_split("blobs", download(finished, finished.parent.info.run_id, "data"))
     for seed in range(3):
         run = finished.child("blobs", "relu", seed)
@@ -146,10 +145,43 @@ def test_servable_model_predicts_the_ledger_in_another_process(
     np.testing.assert_allclose(np.load(tmp_path / "served.npy"), expected, rtol=0, atol=1e-6)
 
 
+def test_resamples_are_told_apart_in_the_store(resampled: Finished, finished: Finished) -> None:
+    """Children say which resample they are of, and the parent how many there are; run names only of several."""
+    assert resampled.parent.data.tags["photofinish.resamples"] == "2"
+    assert resampled.child("iris", "relu", 1, 0).info.run_name == "iris · relu · seed 1 · resample 0"
+    assert resampled.child("iris", "relu", 1, 1).info.run_name == "iris · relu · seed 1 · resample 1"
+    assert finished.parent.data.tags["photofinish.resamples"] == "1"
+    assert {run.data.params["resample"] for run in finished.children} == {"0"}
+
+
+def test_splits_of_all_resamples_are_in_the_store(resampled: Finished) -> None:
+    """The rows of resample 0 lie under data/, those of resample 1 beside them, and both are what was trained on."""
+    folder = download(resampled, resampled.parent.info.run_id, "data")
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == {"resample_1"}
+    ledger = pd.read_parquet(resampled.report / "predictions.parquet")
+    for dataset, resample in [("moons", 0), ("moons", 1), ("iris", 0), ("iris", 1)]:
+        made = load_split(dataset, folder, resample)
+        own = ledger[ledger["run_id"] == resampled.child(dataset, "linear", 0, resample).info.run_id]
+        assert made.resample == resample
+        assert own["row_id"].tolist() == [*made.validation, *made.test]
+        assert own["label"].tolist() == made.dataset.target[own["row_id"]].tolist()
+    digests = {name: [load_split(name, folder, r).dataset.digest for r in (0, 1)] for name in ("moons", "iris")}
+    assert digests["moons"][0] != digests["moons"][1]
+    assert digests["iris"][0] == digests["iris"][1]
+    logged = [item.dataset.name for item in resampled.parent.inputs.dataset_inputs]
+    assert sorted(logged) == ["iris", "moons", "moons"]
+
+
+@pytest.mark.parametrize("which", ["finished", "resampled"])
 def test_report_is_rebuilt_from_the_store_alone(
-    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    which: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """`report RUN_ID`, elsewhere and without the experiment file, quietly gives the same page and tables."""
+    finished: Finished = request.getfixturevalue(which)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished.folder / 'mlflow.db'}")
     assert main(["report", finished.parent.info.run_id]) == 0
