@@ -120,7 +120,7 @@ def generate(name: str, spec: DatasetSpec, resample: int = 0) -> Dataset:
     if resample and not spec.shares_table:
         arguments = _redrawn(spec, arguments, resample)
     try:
-        made = function(**{key: _tuple(value) if key in TUPLES else value for key, value in arguments.items()})
+        made = function(**_with_tuples(arguments))
     except (ValueError, TypeError) as error:
         raise BadInput(f"{spec.source}: {str(error).splitlines()[0]}", remedy="correct its arguments") from error
     if isinstance(made, tuple):
@@ -145,8 +145,8 @@ def _redrawn(spec: DatasetSpec, arguments: dict[str, Any], resample: int) -> dic
             remedy="give a whole number",
         )
     if spec.make == "blobs":
-        _, _, centers = _function(spec)(**arguments, return_centers=True)
-        arguments = {**arguments, "centers": centers}
+        _, _, centers = _function(spec)(**_with_tuples(arguments), return_centers=True)
+        arguments = {**arguments, "centers": centers.tolist()}
     return {**arguments, "random_state": random_state + resample}
 
 
@@ -229,8 +229,10 @@ def suggestion(given: str, known: tuple[str, ...] | list[str]) -> str:
     return f"{meant}choose from {', '.join(sorted(known))}" if known else "remove it"
 
 
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _with_tuples(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: tuple(value) if key in TUPLES and isinstance(value, list) else value for key, value in arguments.items()
+    }
 
 
 def _check_class_count(arguments: Mapping[str, Any]) -> None:
