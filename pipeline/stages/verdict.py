@@ -1,0 +1,62 @@
+"""Verdict: what the predictions say of the models, with all that the splits know of their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.artifacts import Split
+from pipeline.comparison.ceilings import law_of
+from pipeline.comparison.outcome import KnownTruth, Outcome, conclude
+from pipeline.comparison.spec import CompareSpec
+from pipeline.comparison.verdict import Subject
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def verdict(
+    splits: Mapping[str, Split],
+    runs: pd.DataFrame,
+    ledger: pd.DataFrame,
+    models: Sequence[str],
+    spec: CompareSpec,
+    *,
+    metrics: Mapping[str, str],
+    shared_tables: Collection[str] = (),
+) -> Outcome:
+    """Compare all models on all datasets; nothing is trained.
+
+    Parameters
+    ----------
+    splits:
+        Every dataset with its parts, as resample 0 has them.
+    runs, ledger:
+        `metrics.csv` and `predictions.parquet`, all resamples.
+    models:
+        In the order of the file.
+    spec:
+        What is compared, and how sure one wants to be.
+    metrics:
+        Dataset → the metric shown first.
+    shared_tables:
+        Datasets whose resamples are splits of one table.
+    """
+    subjects = [_subject(split, metrics[name], shared=name in shared_tables) for name, split in splits.items()]
+    known = {name: truth for name, split in splits.items() if (truth := known_truth(split)) is not None}
+    return conclude(ledger, runs, subjects, models, spec, known)
+
+
+def known_truth(split: Split) -> KnownTruth | None:
+    """Return the law behind a dataset's rows; None where it isn't known."""
+    dataset = split.dataset
+    law = law_of(dataset.recipe)
+    if law is None:
+        return None
+    return KnownTruth(str(dataset.recipe["make"]), law, law.posterior(dataset.features))
+
+
+def _subject(split: Split, metric: str, *, shared: bool) -> Subject:
+    n_final, n_train = len(split.rows(split.final)), len(split.train)
+    n_classes = len(split.dataset.class_names)
+    return Subject(split.dataset.name, split.final, n_classes, metric, n_final / n_train if shared else 0.0)
