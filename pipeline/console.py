@@ -94,7 +94,7 @@ def show(experiment: Experiment, finished: Finished) -> None:
 
     _say(f"{experiment.name}: mean ± standard deviation over {_seeds(len(experiment.seeds))}")
     console.print(score_table(experiment, finished))
-    for note in notes(finished.splits, finished.runs):
+    for note in notes(finished.splits, finished.runs, experiment.threshold):
         _say(note)
     if finished.report is not None:
         show_report(finished.report)

@@ -21,6 +21,7 @@ LEVELS = {
     "interruption": 1,
     "spec": 1,
     "artifacts": 1,
+    "labels": 1,
     "training": 2,
     "comparison": 2,
     "figures": 2,
