@@ -111,7 +111,8 @@ def draw_boundaries(
     labels = [*names, *wording]
     across, width = balanced(len(boundaries), 4), 3.3 if len(boundaries) > 1 else 4.4
     margin = (0.3, 0.35 + legend_height(across * width, labels))
-    figure, axes = panels(len(boundaries), size=(width, 3.85), across=across, margin=margin, share=True)
+    height = 4.05 if any(map(_is_moved, boundaries.values())) else 3.85  # room for a second line under the name
+    figure, axes = panels(len(boundaries), size=(width, height), across=across, margin=margin, share=True)
     x, y = (plain(name) for name in feature_names)
     tidy_shared(axes, across, x=x, y=y, grid=False)
     for panel, (model, boundary) in zip(axes, boundaries.items(), strict=True):
@@ -128,8 +129,13 @@ def _model_panel(axes: Axes, name: str, boundary: Boundary | None, points: pd.Da
         title(axes, name, "no finished run")
         return
     _plane(axes, boundary, points, part, scale=1.0)
-    moved = "" if boundary.threshold == 0.5 else f"\nline at the threshold {threshold_text(boundary.threshold)}"
+    moved = f"\nline at the threshold {threshold_text(boundary.threshold)}" if _is_moved(boundary) else ""
     title(axes, name, f"seed {boundary.seed}: {_percent(boundary.accuracy)} of {part} rows right{moved}")
+
+
+def _is_moved(boundary: Boundary | None) -> bool:
+    """Whether the line doesn't stand where both classes are as likely."""
+    return boundary is not None and boundary.probabilities.shape[-1] == 2 and boundary.threshold != 0.5
 
 
 def draw_headline(panels_of: Mapping[str, tuple[Mapping[str, Boundary | None], pd.DataFrame]], *, part: str) -> Figure:

@@ -162,7 +162,7 @@ def _draw_front(ax: Axes, curve: pd.DataFrame, colour: str, *, alone: bool) -> N
     chosen = float(curve["chosen"].iloc[0])
     ringed = {} if chosen == 0.5 else {chosen: _at(curve, np.nextafter(chosen, 1))}  # labels are 1 above, not at it
     for x, y in ringed.values():
-        ax.plot(x, y, "o", color="white", markersize=9, markeredgecolor=INK, markeredgewidth=2, zorder=4)
+        ax.plot(x, y, "o", color="white", markersize=8, markeredgecolor=INK, markeredgewidth=2, zorder=4, clip_on=False)
     _label(ax, points, ringed)
 
 

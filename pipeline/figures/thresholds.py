@@ -134,15 +134,15 @@ def _draw_two(
     across = balanced(len(shown), 3)
     width = 3.4 if len(shown) > 1 else 5.0
     margin = (0.2, legend_height(across * width, labels) + 0.55)
-    figure, axes = panels(len(shown), size=(width, 2.7), across=across, margin=margin, share=True)
+    own = frame[frame["seed"] == frame["model"].map(seeds)].groupby("model")["chosen"].first()
+    details = {model: _details(seeds[model], own[model], intervals[model]) for model in shown}
+    height = 2.5 + 0.2 * max(map(len, details.values()))
+    figure, axes = panels(len(shown), size=(width, height), across=across, margin=margin, share=True)
     tidy_shared(axes, across, x=f"threshold on P({plain(class_names[1], 1.4)})", y="score")
     for ax, model in zip(axes, shown, strict=True):
-        curves = frame[frame["model"] == model]
-        chosen = float(curves.loc[curves["seed"] == seeds[model], "chosen"].iloc[0])
-        _draw_chosen(ax, chosen, intervals[model])
-        _draw_panel(ax, curves, seeds[model])
-        details = [f"line: seed {seeds[model]}", *_chosen_text(chosen, intervals[model])]
-        title(ax, plain(model, width - 0.5, size=TITLE, bold=True), "\n".join(details))
+        _draw_chosen(ax, own[model], intervals[model])
+        _draw_panel(ax, frame[frame["model"] == model], seeds[model])
+        title(ax, plain(model, width - 0.5, size=TITLE, bold=True), "\n".join(details[model]))
     return figure
 
 
@@ -155,11 +155,13 @@ def _draw_chosen(ax: Axes, chosen: float, interval: tuple[float, float]) -> None
     ax.axvline(chosen, color=QUIET if is_default else INK, linewidth=1 if is_default else 1.3, linestyle="--")
 
 
-def _chosen_text(chosen: float, interval: tuple[float, float]) -> list[str]:
+def _details(seed: int, chosen: float, interval: tuple[float, float]) -> list[str]:
+    """Say which seed the lines are, and its threshold where that isn't what everybody expects."""
     low, high = interval
     if low < high:
-        return [f"threshold {threshold_text(chosen)} ({threshold_text(low)} to {threshold_text(high)})"]
-    return [] if chosen == 0.5 else [f"threshold {threshold_text(chosen)}"]
+        chosen_text = f"threshold {threshold_text(chosen)} ({threshold_text(low)} to {threshold_text(high)})"
+        return [f"line: seed {seed}", chosen_text]
+    return [f"line: seed {seed}", *([] if chosen == 0.5 else [f"threshold {threshold_text(chosen)}"])]
 
 
 def _draw_many(

@@ -174,20 +174,20 @@ def dataset_pictures(source: ReportInput, name: str) -> list[Picture]:
 def _class_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
     split, models, seeds = source.splits[name], source.models, source.seeds(name)
     part, class_names = split.final, split.dataset.class_names
-    at_threshold = _at_threshold(source, name)
+    labelled = _labelled(source, name)
     ledger = source.of(name, source.ledger)
     if _is_plane(split):
         yield Picture(
             f"{name}_boundaries.png",
             "Decision boundaries",
-            f"The median seed's network on a grid, in original units; the line is where the predicted class changes"
-            f"{at_threshold}. Small dots are train rows, outlined ones {part} rows.",
+            f"The median seed's network on a grid, in original units; the line is where the predicted class changes."
+            f" Small dots are train rows, outlined ones {part} rows.{labelled}",
             partial(_draw_boundaries, source, name),
         )
     yield Picture(
         f"{name}_confusion.png",
         "Confusion matrices",
-        f"The median seed's predictions on {part} rows: counts, and shares of each true class{at_threshold}.",
+        f"The median seed's predictions on {part} rows: counts, and shares of each true class.{labelled}",
         lambda: confusion.draw_confusion(
             confusion.confusion_frame(ledger, class_names, part), models, class_names, seeds=seeds, part=part
         ),
@@ -195,7 +195,7 @@ def _class_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
     yield Picture(
         f"{name}_classes.png",
         "Precision, recall and F1 by class",
-        f"Mean over seeds on {part} rows; whiskers reach from the lowest seed to the highest{at_threshold}.",
+        f"Mean over seeds on {part} rows; whiskers reach from the lowest seed to the highest.{labelled}",
         lambda: classes.draw_classes(classes.class_frame(ledger, class_names, part), models, part=part),
     )
     of_class = f"for class {class_names[1]}" if split.dataset.task == "binary" else "of each class against the rest"
@@ -203,14 +203,14 @@ def _class_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
         f"{name}_roc.png",
         "ROC",
         f"ROC {of_class} on {part} rows; dots mark thresholds along the median seed's curve"
-        f"{', the ring the one its labels are made at' if at_threshold else ''}.",
+        f"{', the ring that of its labels' if labelled else ''}.{labelled}",
         lambda: roc.draw_roc(roc.roc_frame(ledger, class_names, part), models, class_names, seeds=seeds, part=part),
     )
     yield Picture(
         f"{name}_thresholds.png",
         "Scores against the threshold",
         f"What a threshold on the probability {of_class} buys on {part} rows"
-        f"{'; the dashed line is the one that labels are made at' if at_threshold else ''}.",
+        f"{', the dashed line that of the labels' if labelled else ''}.{labelled}",
         lambda: thresholds.draw_thresholds(
             thresholds.threshold_frame(ledger, class_names, part),
             models,
@@ -222,15 +222,13 @@ def _class_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
     )
 
 
-def _at_threshold(source: ReportInput, name: str) -> str:
-    """Say for a caption what labels are made for; nothing where it is as everybody expects."""
+def _labelled(source: ReportInput, name: str) -> str:
+    """Say under a picture how labels are made, where it isn't as everybody expects."""
     if source.splits[name].dataset.task != "binary" or source.goal.is_default:
         return ""
-    return (
-        f", at each run's threshold for {source.goal.rule}"
-        if not source.goal.is_fixed
-        else (f", at the threshold {source.goal.rule}")
-    )
+    if source.goal.is_fixed:
+        return f" Labels are made at the threshold {source.goal.rule}."
+    return f" Each run has its own threshold for labels, chosen on validation rows for {source.goal.rule}."
 
 
 def _regression_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
@@ -444,10 +442,12 @@ def threshold_notes(split: Split, runs: pd.DataFrame, goal: Goal) -> list[str]:
         " accuracy in learning curves at 0.5."
     ]
     if split.final == "validation":
-        lines.append(f"{name}: the final numbers come from the very rows that the thresholds were chosen on: too good.")
+        lines.append(
+            f"{name}: the final numbers come from the very rows that the thresholds were chosen on, which flatters them."
+        )
     missed = {model: len(group) - int(group["threshold_reached"].sum()) for model, group in of_models.items()}
     if any(missed.values()):
-        where = ", ".join(f"{model} ({count} of {seeds})" for model, count in missed.items() if count)
+        where = ", ".join(f"{model} ({count} of {len(of_models[model])})" for model, count in missed.items() if count)
         lines.append(
             f"{name}: no threshold reaches {goal.rule} on the validation rows in some runs, which label at the one"
             f" that comes nearest: {where}."
