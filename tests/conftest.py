@@ -106,8 +106,18 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """`photofinish run tiny.yaml`, done once."""
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
+    return run_in(tmp_path_factory.mktemp("finished"), TINY)
+
+
+@pytest.fixture(scope="session")
+def thresholded(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The same with `threshold: f1`, done once."""
+    return run_in(tmp_path_factory.mktemp("thresholded"), f"{TINY}threshold: f1\n")
+
+
+def run_in(folder: Path, text: str) -> Finished:
+    """Run an experiment called tiny in a folder of its own."""
+    (folder / "tiny.yaml").write_text(text, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
             patch.delenv(name)

@@ -443,7 +443,7 @@ def threshold_notes(split: Split, runs: pd.DataFrame, goal: Goal) -> list[str]:
     ]
     if split.final == "validation":
         lines.append(
-            f"{name}: the final numbers come from the very rows that the thresholds were chosen on, which flatters them."
+            f"{name}: the final numbers come from the rows that the thresholds were chosen on, which flatters them."
         )
     missed = {model: len(group) - int(group["threshold_reached"].sum()) for model, group in of_models.items()}
     if any(missed.values()):
