@@ -162,7 +162,8 @@ def headline(source: ReportInput) -> list[Picture]:
         return boundaries.draw_headline(panels, part=source.splits[planes[0]].final)
 
     caption = "Each panel is the network of the median seed, evaluated on a grid in the data's own units."
-    return [Picture("headline.png", "Boundaries", caption, draw)]
+    labelled = max(_labelled(source, name) for name in planes)  # the same of all datasets with two classes
+    return [Picture("headline.png", "Boundaries", caption + labelled, draw)]
 
 
 def dataset_pictures(source: ReportInput, name: str) -> list[Picture]:

@@ -213,7 +213,7 @@ def test_page_says_how_labels_are_made(thresholded: Finished) -> None:
     assert "circles: labels are made at thresholds chosen on the validation rows for f1: linear 0." in page
     assert "(median of 3 seeds, lowest to highest)" in page
     sentence = "Each run has its own threshold for labels, chosen on validation rows for f1."
-    assert page.count(f"{sentence}</figcaption>") == 5
+    assert page.count(f"{sentence}</figcaption>") == 6
     assert "blobs: labels" not in page
 
 
