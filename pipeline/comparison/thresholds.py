@@ -212,8 +212,9 @@ def _tally(truth: Integers, scores: Floats, candidates: Floats) -> Callable[[Int
         return up_to[:, -1:] - up_to[:, places], up_to[:, -1:]
 
     def count(weights: Integers) -> _Counts:
-        true_positives, positives = above(weights * is_positive)
-        false_positives, negatives = above(weights * (1 - is_positive))
+        of_sorted = weights[:, order]
+        true_positives, positives = above(of_sorted * is_positive)
+        false_positives, negatives = above(of_sorted * (1 - is_positive))
         return _Counts(true_positives, false_positives, positives, negatives)
 
     return count

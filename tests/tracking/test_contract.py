@@ -16,10 +16,13 @@ from sklearn.metrics import f1_score
 
 from pipeline.cli import main
 from pipeline.experiment import load
-from pipeline.labels import predicted_labels
+from pipeline.labels import predicted_labels, threshold_text
+from pipeline.stages.report import dataset_pictures
+from pipeline.tracking.reader import read_comparison
 from pipeline.training.networks import predict_logits, probabilities
 from pipeline.training.storage import load_network
 from tests.conftest import Finished
+from tests.figures.making import words
 
 CURVES = {"train/loss", "train/accuracy", "validation/loss", "validation/accuracy"}
 FINAL = {"test/accuracy", "test/precision", "test/recall", "test/f1", "test/roc_auc", "test/log_loss"}
@@ -215,6 +218,21 @@ def test_page_says_how_labels_are_made(thresholded: Finished) -> None:
     sentence = "Each run has its own threshold for labels, chosen on validation rows for f1."
     assert page.count(f"{sentence}</figcaption>") == 6
     assert "blobs: labels" not in page
+
+
+@pytest.mark.parametrize("kind", ["boundaries", "roc", "thresholds"])
+def test_pictures_show_the_runs_own_threshold(thresholded: Finished, kind: str) -> None:
+    """What a picture of the median runs calls their threshold is what those runs have stored."""
+    mlflow.set_tracking_uri(f"sqlite:///{thresholded.folder / 'mlflow.db'}")
+    source = read_comparison(thresholded.parent.info.run_id)
+    (picture,) = [one for one in dataset_pictures(source, "circles") if one.file == f"circles_{kind}.png"]
+    said = words(picture.draw())
+    for model in ("linear", "relu"):
+        run = thresholded.client.get_run(source.representatives["circles", model].run_id)
+        assert any(threshold_text(run.data.metrics["threshold"]) in text for text in said)
+    if kind == "thresholds":
+        ends = (threshold_text(run.data.metrics[f"threshold_{end}"]) for end in ("low", "high"))
+        assert any(f"({' to '.join(ends)})" in text for text in said)
 
 
 @pytest.mark.parametrize("fixture", ["finished", "thresholded"])
