@@ -163,17 +163,36 @@ class TrainedModel:
     resample: int = 0
 
 
+@dataclass(frozen=True)
+class Threshold:
+    """The probability of class 1 above which a row is labelled 1, and what it was chosen for.
+
+    `low` and `high` bound its 95 % bootstrap interval; a fixed threshold has no width. `validation_score` is what the
+    goal was worth at it on the validation rows: accuracy, F1, Youden's J, minus the cost a row; for `precision>=x`
+    the recall, or, where x wasn't reached, the precision. None when the threshold is fixed.
+    """
+
+    value: float
+    low: float
+    high: float
+    goal: str  # "0.5", "f1", "precision>=0.95", "cost fp=1 fn=5"
+    reached: bool = True  # False when no threshold has the precision or recall that was asked for
+    validation_score: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class EvaluatedModel:
     """A model run with its predictions and final numbers; both empty when training failed.
 
     `predictions` has a row per validation and test row: `split, row_id, label, p_0 … p_k` for classes (the
-    probability of each), `split, row_id, label, prediction` for a regression.
+    probability of each), `split, row_id, label, prediction` for a regression, and last `threshold`, which is NaN
+    unless there are two classes.
     """
 
     trained: TrainedModel
     metrics: Mapping[str, float] = field(default_factory=dict)
     predictions: pd.DataFrame | None = None
+    threshold: Threshold | None = None  # None unless there are two classes
 
 
 TrialState = Literal["complete", "pruned", "failed"]

@@ -98,7 +98,7 @@ def show(experiment: Experiment, finished: Finished) -> None:
     _say(f"{experiment.name}: mean ± standard deviation over {replicates}")
     console.print(score_table(experiment, finished))
     resampling = resample_notes(finished.searches, experiment.shared_tables, experiment.resamples)
-    for note in (*notes(finished.splits, finished.runs), *resampling):
+    for note in (*notes(finished.splits, finished.runs, experiment.threshold), *resampling):
         _say(note)
     if finished.report is not None:
         show_report(finished.report)

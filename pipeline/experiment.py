@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
-from pipeline.artifacts import Task
+from pipeline.artifacts import Split, Task
 from pipeline.comparison.spec import CompareSpec
+from pipeline.comparison.thresholds import HALF, ThresholdSpec
 from pipeline.errors import BadInput
 from pipeline.spec import Spec
 from pipeline.stages.evaluate import metrics_of
@@ -58,6 +59,7 @@ class Experiment(Spec):
     models: Annotated[dict[str, TunableModelSpec], Field(min_length=1)]
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(strict=False, min_length=1)] = tuple(range(10))
     resamples: Annotated[int, Field(ge=1, le=1000)] = 1
+    threshold: ThresholdSpec = HALF
     compare: CompareSpec = CompareSpec()
     tracking: TrackingSpec = TrackingSpec()
 
@@ -131,6 +133,33 @@ class Experiment(Spec):
                 f"{given!r} fits none of the datasets", field="compare.metric", remedy=f"use {', '.join(known)}"
             )
         return {name: given if given and given in metrics else metrics[0] for name, metrics in fitting.items()}
+
+    def check_threshold(self, splits: Mapping[str, Split]) -> None:
+        """Hold the threshold's goal against the data.
+
+        Raises
+        ------
+        BadInput
+            When no dataset has two classes, or one that has them has no validation rows to choose a threshold on.
+        """
+        if self.threshold.is_default:
+            return
+        binary = [made for made in splits.values() if made.dataset.task == "binary"]
+        rule = self.threshold.rule
+        if not binary:
+            raise BadInput(
+                f"{rule!r} is for two classes, which no dataset has",
+                field="threshold",
+                remedy="leave it out: of more classes the likeliest is predicted",
+            )
+        for made in binary:
+            if not self.threshold.is_fixed and not len(made.validation):
+                raise BadInput(
+                    f"{rule!r} can't be chosen on {made.dataset.name}, which has no validation rows,"
+                    " and test rows are out of reach",
+                    field="threshold",
+                    remedy="give split.validation_size, or a fixed threshold between 0 and 1",
+                )
 
 
 def find(experiment: str, folder: Path = FOLDER) -> Path:

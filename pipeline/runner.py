@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 from weakref import WeakKeyDictionary
 
 from pipeline.artifacts import Dataset, EvaluatedModel, Search, Split, TrainedModel
+from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.errors import AllMembersFailed, BadInput, naming_field
 from pipeline.execution import map_tasks, workers
 from pipeline.experiment import Experiment
@@ -130,6 +131,7 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
         resampled = _prepare(experiment, walk)
         splits = {name: made[0] for name, made in resampled.items()}
         metrics = experiment.first_metrics({name: made.dataset.task for name, made in splits.items()})
+        experiment.check_threshold(splits)
         settled = _settle(experiment, splits)
         _check_memory(splits, settled, experiment.seeds, options)
         plans = [one for one in settled if isinstance(one, SearchPlan)] if options.reaches("tune") else []
@@ -145,7 +147,7 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
             finished = replace(finished, searches=searches)
             settled = _with_best(settled, searches)
         if options.reaches("train"):
-            tasks = _train_tasks(resampled, settled, experiment.seeds, options)
+            tasks = _train_tasks(resampled, settled, experiment.seeds, options, experiment.threshold)
             progress = _train_and_evaluate(tasks, comparison, walk)
             finished = _conclude(finished, experiment, progress, comparison, origin.summary(), walk)
         comparison.write_stage_seconds(walk.seconds)
@@ -266,11 +268,12 @@ def _train_tasks(
     candidates: Sequence[Candidate | SearchPlan],
     seeds: tuple[int, ...],
     options: Options,
+    goal: Goal = HALF,
 ) -> list[TrainTask]:
     """Return a population for each dataset × model × resample."""
     device = choose_device(options.device)
     return [
-        TrainTask(split, candidate, seeds, device, options.memory)
+        TrainTask(split, candidate, seeds, device, options.memory, goal)
         for candidate in candidates
         if isinstance(candidate, Candidate)
         for split in resampled[candidate.dataset]
@@ -288,7 +291,7 @@ def _train_and_evaluate(tasks: list[TrainTask], comparison: ComparisonWriter, wa
             walk.listener.begin("evaluate", total)
         for task, trained in _populations(tasks, walk.options.jobs, advance):
             started = time.perf_counter()
-            _write_population(task.split, trained, comparison, progress, walk)
+            _write_population(task, trained, comparison, progress, walk)
             evaluating += time.perf_counter() - started
         if reaches_evaluate:
             walk.listener.end("evaluate")
@@ -330,18 +333,18 @@ def _announcer(advance: Callable[[float], None]) -> Callable[[Population], None]
 
 
 def _write_population(
-    split: Split, trained: list[TrainedModel], comparison: ComparisonWriter, progress: _Progress, walk: _Walk
+    task: TrainTask, trained: list[TrainedModel], comparison: ComparisonWriter, progress: _Progress, walk: _Walk
 ) -> None:
     """Write the model runs of one population; the best of resample 0 is also logged as a servable model."""
     evaluated = walk.options.reaches("evaluate")
-    best = best_run(trained) if evaluated and split.resample == 0 else None
+    best = best_run(trained) if evaluated and task.split.resample == 0 else None
     for run_of in trained:
-        run_id = comparison.write_training(run_of, split)
-        model = evaluate(split, run_of) if evaluated else EvaluatedModel(run_of)
+        run_id = comparison.write_training(run_of, task.split)
+        model = evaluate(task.split, run_of, task.goal) if evaluated else EvaluatedModel(run_of)
         if evaluated:
             comparison.write_evaluation(model, run_id)
         if run_of is best:
-            comparison.write_servable(model, split, run_id)
+            comparison.write_servable(model, task.split, run_id)
             progress.best[run_of.dataset, run_of.model] = run_id
         comparison.finish(model, run_id, evaluated=evaluated)
         progress.models.append(model)
@@ -407,6 +410,7 @@ def _conclude(
         },
         provenance=origin,
         searches=finished.searches,
+        goal=experiment.threshold,
     )
     folder = _report(source, walk)
     comparison.write_report(folder)

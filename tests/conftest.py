@@ -124,6 +124,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 
 @pytest.fixture(scope="session")
+def thresholded(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The same with `threshold: f1`, done once."""
+    return finish(f"{TINY}threshold: f1\n", tmp_path_factory.mktemp("thresholded"))
+
+
+@pytest.fixture(scope="session")
 def resampled(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A run with two resamples, one dataset of new data and one of a shared table, one model tuned; done once."""
     return finish(RESAMPLED, tmp_path_factory.mktemp("resampled"))

@@ -204,4 +204,5 @@ def test_ten_thousand_noisy(replay: Replay) -> None:
     )
     model = mlflow.pyfunc.load_model(f"runs:/{best.info.run_id}/model")
     served = model.predict(table.loc[ledger["row_id"], ["feature_0", "feature_1"]].to_numpy(copy=True))
-    np.testing.assert_allclose(served, ledger[["p_0", "p_1"]], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(served[:, :2], ledger[["p_0", "p_1"]], rtol=0, atol=1e-6)
+    assert np.array_equal(served[:, 2], ledger["p_1"] > 0.5)

@@ -114,6 +114,20 @@ BAD_FILES = {
         ["training.momentum", "Adam has no momentum"],
     ),
     "baseline that isn't there": (f"name: x\n{SIZES}compare: {{baseline: relu}}\n", ["compare.baseline", "'relu'"]),
+    "no such threshold": (
+        f"name: x\n{SIZES}threshold: precision\n",
+        ["bad.yaml: threshold: 'precision'", "precision>=0.95", "{cost: {fp: 1, fn: 5}}"],
+    ),
+    "a threshold of 1": (f"name: x\n{SIZES}threshold: 1\n", ["threshold: 1 ", "a number between 0 and 1"]),
+    "a cost of nothing": (f"name: x\n{SIZES}threshold: {{cost: {{fp: 0, fn: 1}}}}\n", ["threshold: {'cost'"]),
+    "a threshold without validation rows": (
+        f"name: x\n{SIZES}threshold: f1\nsplit: {{validation_size: 0}}\n",
+        ["threshold: 'f1'", "d, which has no validation rows", "give split.validation_size"],
+    ),
+    "a threshold without two classes": (
+        "name: x\ndatasets: {d: {make: blobs}}\nmodels: {m: {hidden_units: []}}\nthreshold: 0.3\n",
+        ["threshold: '0.3'", "two classes, which no dataset has", "leave it out"],
+    ),
     "metric of another task": (f"name: x\n{SIZES}compare: {{metric: mae}}\n", ["compare.metric", "'mae'", "accuracy"]),
     "no resample": (f"name: x\n{SIZES}resamples: 0\n", ["resamples", "0", "greater than or equal to 1"]),
     "too many resamples": (f"name: x\n{SIZES}resamples: 1001\n", ["resamples", "1001", "less than or equal to 1000"]),

@@ -82,6 +82,23 @@ def test_adamw_has_torchs_weight_decay() -> None:
     assert check(given, "x").models["m"].training.weight_decay == 0.0
 
 
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [("0.3", "0.3"), ("precision >= 0.95", "precision>=0.95"), ("{cost: {fp: 1, fn: 5}}", "cost fp=1 fn=5")],
+)
+def test_a_threshold_reads_back_equal(text: str, rule: str, tmp_path: Path) -> None:
+    """Each form of a threshold comes through the resolved file unchanged, and `--set` takes it too."""
+    path, resolved = tmp_path / "tiny.yaml", tmp_path / "resolved.yaml"
+    path.write_text(f"{TINY}threshold: {text}\n", encoding="utf-8")
+    experiment = load(path)
+    assert experiment.threshold.rule == rule
+    resolved.write_text(to_yaml(experiment), encoding="utf-8")
+    assert load(resolved) == experiment
+    path.write_text(TINY, encoding="utf-8")
+    assert load(path).threshold.rule == "0.5"
+    assert load(path, [f"threshold={text}"]) == experiment
+
+
 def test_yaml_numbers_are_those_of_yaml_1_2(tmp_path: Path) -> None:
     """`1e-3` is a number, as every user means it."""
     path = tmp_path / "tiny.yaml"

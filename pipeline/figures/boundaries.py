@@ -26,6 +26,7 @@ from pipeline.figures.canvas import (
     title,
 )
 from pipeline.figures.palette import FAINT, INK, QUIET, class_colours, probability_image
+from pipeline.labels import threshold_text
 
 MOST_TRAIN, MOST_FINAL = 2000, 800  # points drawn at most; more would only hide the background
 _TALLEST, _WIDEST = 8.2, 12.0  # inches for all panels of the headline
@@ -40,6 +41,7 @@ class Boundary:
     probabilities: Floats  # (rows, columns, classes)
     seed: int
     accuracy: float  # on the final rows, 0…1
+    threshold: float = 0.5  # on the probability of class 1; without effect on more classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +123,8 @@ def draw_boundaries(
     labels = [*names, *wording]
     across, width = balanced(len(boundaries), 4), 3.3 if len(boundaries) > 1 else 4.4
     margin = (0.3, 0.35 + legend_height(across * width, labels))
-    figure, axes = panels(len(boundaries), size=(width, 3.85), across=across, margin=margin, share=True)
+    height = 4.05 if any(map(_is_moved, boundaries.values())) else 3.85  # room for a second line under the name
+    figure, axes = panels(len(boundaries), size=(width, height), across=across, margin=margin, share=True)
     x, y = (plain(name) for name in feature_names)
     tidy_shared(axes, across, x=x, y=y, grid=False)
     for panel, (model, boundary) in zip(axes, boundaries.items(), strict=True):
@@ -140,7 +143,13 @@ def _model_panel(axes: Axes, name: str, boundary: Boundary | None, points: pd.Da
         title(axes, name, "no finished run")
         return
     _plane(axes, boundary, points, part, scale=1.0)
-    title(axes, name, f"seed {boundary.seed}: {_percent(boundary.accuracy)} of {part} rows right")
+    moved = f"\nline at the threshold {threshold_text(boundary.threshold)}" if _is_moved(boundary) else ""
+    title(axes, name, f"seed {boundary.seed}: {_percent(boundary.accuracy)} of {part} rows right{moved}")
+
+
+def _is_moved(boundary: Boundary | None) -> bool:
+    """Whether the line doesn't stand where both classes are as likely."""
+    return boundary is not None and boundary.probabilities.shape[-1] == 2 and boundary.threshold != 0.5
 
 
 def draw_headline(
@@ -218,7 +227,7 @@ def _plane(axes: Axes, boundary: Boundary, points: pd.DataFrame, part: str, *, s
     x, y = boundary.x, boundary.y
     half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2  # a pixel's centre is its grid point
     extent = (x[0] - half_x, x[-1] + half_x, y[0] - half_y, y[-1] + half_y)
-    image = probability_image(boundary.probabilities)
+    image = probability_image(boundary.probabilities, boundary.threshold)
     axes.imshow(image, extent=extent, origin="lower", aspect="auto", interpolation="bilinear", zorder=0)
     _decision_lines(axes, boundary, scale)
     _points(axes, points, part, boundary.probabilities.shape[-1], scale)
@@ -226,11 +235,8 @@ def _plane(axes: Axes, boundary: Boundary, points: pd.DataFrame, part: str, *, s
 
 
 def _decision_lines(axes: Axes, boundary: Boundary, scale: float) -> None:
-    """Draw where the predicted class changes: each class's lead over the best other class crosses zero there."""
-    probabilities = boundary.probabilities
-    classes = range(1, 2) if probabilities.shape[-1] == 2 else range(probabilities.shape[-1])
-    for index in classes:
-        lead = probabilities[..., index] - np.delete(probabilities, index, axis=-1).max(axis=-1)
+    """Draw where the predicted class changes: what a class has more than it takes to be predicted is zero there."""
+    for lead in _leads(boundary):
         if lead.min() < 0 < lead.max():  # a network that always says the same has no boundary
             axes.contour(boundary.x, boundary.y, lead, [0.0], colors=INK, linewidths=1.9 * scale, zorder=2)
 
@@ -243,6 +249,17 @@ def _bayes_lines(axes: Axes, truth: BayesRule, scale: float) -> None:
         if lead.count() and lead.min() < 0 < lead.max():
             style, width = (0, (2.5, 1.5)), 1.5 * scale
             axes.contour(truth.x, truth.y, lead, [0.0], colors=INK, linewidths=width, linestyles=[style], zorder=4)
+
+
+def _leads(boundary: Boundary) -> list[Floats]:
+    """Lead of class 1 over the threshold; of more classes each class's lead over the best other one."""
+    probabilities = boundary.probabilities
+    if probabilities.shape[-1] == 2:
+        return [probabilities[..., 1] - boundary.threshold]
+    return [
+        probabilities[..., index] - np.delete(probabilities, index, axis=-1).max(axis=-1)
+        for index in range(probabilities.shape[-1])
+    ]
 
 
 def _points(axes: Axes, points: pd.DataFrame, part: str, n_classes: int, scale: float) -> None:

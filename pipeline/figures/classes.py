@@ -25,7 +25,7 @@ from pipeline.figures.canvas import (
     tidy,
     title,
 )
-from pipeline.figures.ledger import Member, members, predicted_labels
+from pipeline.figures.ledger import Member, members
 from pipeline.figures.palette import QUIET, model_colours
 
 MACRO = "macro average"
@@ -66,7 +66,7 @@ def class_frame(ledger: pd.DataFrame, class_names: Sequence[str], part: str) -> 
 def _member_frame(member: Member, class_names: Sequence[str]) -> pd.DataFrame:
     """One model run's scores, a row a class and one for their mean."""
     scores = precision_recall_fscore_support(
-        member.labels, predicted_labels(member.probabilities), labels=np.arange(len(class_names)), zero_division=0
+        member.labels, member.predicted, labels=np.arange(len(class_names)), zero_division=0
     )
     frame = pd.DataFrame(dict(zip((*SCORES, "support"), scores, strict=True)))
     frame.loc[len(frame)] = [*frame[list(SCORES)].mean(), len(member.labels)]

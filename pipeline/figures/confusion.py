@@ -25,7 +25,7 @@ from pipeline.figures.canvas import (
     tidy,
     title,
 )
-from pipeline.figures.ledger import Member, members, predicted_labels
+from pipeline.figures.ledger import Member, members
 from pipeline.figures.palette import COUNTS
 
 
@@ -59,7 +59,7 @@ def confusion_frame(ledger: pd.DataFrame, class_names: Sequence[str], part: str)
 def _member_frame(member: Member, class_names: Sequence[str]) -> pd.DataFrame:
     """One model run's matrix in long form."""
     size = len(class_names)
-    counts: Integers = confusion_matrix(member.labels, predicted_labels(member.probabilities), labels=np.arange(size))
+    counts: Integers = confusion_matrix(member.labels, member.predicted, labels=np.arange(size))
     support = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, support, out=np.full((size, size), np.nan), where=support > 0)
     return pd.DataFrame(

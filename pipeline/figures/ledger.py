@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.artifacts import Floats, Integers
+from pipeline.labels import predicted_labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +20,12 @@ class Member:
     seed: int
     labels: Integers  # (rows,), the truth
     probabilities: Floats  # (rows, classes)
+    threshold: float  # NaN unless there are two classes
+
+    @property
+    def predicted(self) -> Integers:
+        """Labels that the run gave the rows, (rows,)."""
+        return predicted_labels(self.probabilities, self.threshold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +37,7 @@ class Contest:
     class_name: str
     truth: Integers  # (rows,), 1 for the class
     scores: Floats  # (rows,), its probability
+    threshold: float  # above which a row was given to the class; NaN unless there are two classes
 
 
 def members(ledger: pd.DataFrame, n_classes: int, part: str) -> Iterator[Member]:
@@ -48,7 +56,8 @@ def members(ledger: pd.DataFrame, n_classes: int, part: str) -> Iterator[Member]
     columns = [f"p_{label}" for label in range(n_classes)]
     for (model, _), rows in rows_of_part.groupby(["model", "seed"], sort=False):
         probabilities: Floats = rows[columns].to_numpy(np.float64)
-        yield Member(str(model), int(rows["seed"].iloc[0]), rows["label"].to_numpy(np.int64), probabilities)
+        truth, threshold = rows["label"].to_numpy(np.int64), float(rows["threshold"].iloc[0])
+        yield Member(str(model), int(rows["seed"].iloc[0]), truth, probabilities, threshold)
 
 
 def contests(ledger: pd.DataFrame, class_names: Sequence[str], part: str) -> Iterator[Contest]:
@@ -57,10 +66,5 @@ def contests(ledger: pd.DataFrame, class_names: Sequence[str], part: str) -> Ite
     for member in members(ledger, len(class_names), part):
         for label in labels:
             truth: Integers = (member.labels == label).astype(np.int64)
-            yield Contest(member.model, member.seed, class_names[label], truth, member.probabilities[:, label])
-
-
-def predicted_labels(probabilities: Floats) -> Integers:
-    """Class with the largest probability, shape (rows,); of two, class 1 only above 0.5."""
-    labels: Integers = probabilities.argmax(axis=1)
-    return labels
+            scores = member.probabilities[:, label]
+            yield Contest(member.model, member.seed, class_names[label], truth, scores, member.threshold)

@@ -38,7 +38,7 @@ SOURCE_COLOURS = {"seed": "#35618F", "test rows": "#9CC5D9", "split": "#E08A3C"}
 COUNTS = LinearSegmentedColormap.from_list("counts", ["#FFFFFF", "#C9D9EA", "#5E8FC0", "#1C4E80"])
 
 _TINT = 0.46  # strongest background: markers of the same class still stand out on it
-_FLOOR = 0.22  # faintest tint of a two-class background, so that the predicted side shows even at p = 0.5
+_FLOOR = 0.22  # faintest tint of a two-class background, so that the predicted side shows even at the threshold
 
 
 def model_colours(models: Sequence[str]) -> dict[str, str]:
@@ -57,16 +57,18 @@ def class_colours(n_classes: int) -> tuple[str, ...]:
     return tuple(_CLASSES[index % len(_CLASSES)] for index in range(n_classes))
 
 
-def probability_image(probabilities: Floats) -> Floats:
+def probability_image(probabilities: Floats, threshold: float = 0.5) -> Floats:
     """Tint points by their class probabilities.
 
-    Two classes diverge from white at p = 0.5 to either class's tint; more classes blend their tints, weighted by
-    probability.
+    Two classes diverge from near white at the threshold to either class's tint; more classes blend their tints,
+    weighted by probability.
 
     Parameters
     ----------
     probabilities:
         Shape (..., classes), each in 0…1 and summing to 1.
+    threshold:
+        On the probability of class 1, between 0 and 1: where the predicted side changes, of two classes.
 
     Returns
     -------
@@ -75,14 +77,15 @@ def probability_image(probabilities: Floats) -> Floats:
     """
     colours = np.array([to_rgb(colour) for colour in class_colours(probabilities.shape[-1])])
     if probabilities.shape[-1] == 2:
-        return _diverging(probabilities[..., 1], colours)
+        return _diverging(probabilities[..., 1], threshold, colours)
     blended: Floats = np.clip(1 - _TINT * (1 - probabilities @ colours), 0, 1)
     return blended
 
 
-def _diverging(probability: Floats, colours: Floats) -> Floats:
-    """Tint by the probability of class 1, shape (..., 3)."""
-    strength = _FLOOR + (1 - _FLOOR) * np.abs(2 * probability - 1)
-    nearer = colours[(probability > 0.5).astype(int)]
-    tinted: Floats = 1 - _TINT * strength[..., None] * (1 - nearer)
+def _diverging(probability: Floats, threshold: float, colours: Floats) -> Floats:
+    """Tint by how far the probability of class 1 lies beyond the threshold on its way to 0 or 1, shape (..., 3)."""
+    is_second = probability > threshold
+    beyond = np.where(is_second, probability - threshold, threshold - probability)
+    strength = _FLOOR + (1 - _FLOOR) * beyond / np.where(is_second, 1 - threshold, threshold)
+    tinted: Floats = 1 - _TINT * strength[..., None] * (1 - colours[is_second.astype(int)])
     return tinted

@@ -32,9 +32,12 @@ from pipeline.figures.canvas import (
 )
 from pipeline.figures.ledger import Contest, contests
 from pipeline.figures.palette import INK, QUIET, class_colours, model_colours
+from pipeline.labels import threshold_text
+
+Point = tuple[float, float]  # false and true positive rate
 
 MARKED = (0.1, 0.25, 0.5, 0.75, 0.9)  # thresholds with a dot
-COLUMNS = ["model", "seed", "class", "threshold", "fpr", "tpr"]
+COLUMNS = ["model", "seed", "class", "threshold", "fpr", "tpr", "chosen"]
 NEAR = 0.06  # dots nearer than this share of an axis get one label
 SIDE = 3.6  # inches of a panel
 INNER = 2.85  # inches of a panel's axes, about
@@ -49,8 +52,9 @@ def roc_frame(ledger: pd.DataFrame, class_names: Sequence[str], part: str) -> pd
     Returns
     -------
     pandas.DataFrame
-        model, seed, class, threshold, fpr, tpr, thresholds falling along a curve; a row is positive when its
-        probability is at least the threshold. A class that all rows or none belong to has no curve.
+        model, seed, class, threshold, fpr, tpr, chosen (the threshold of the run's labels, on every row), thresholds
+        falling along a curve; a row is positive when its probability is at least the threshold. A class that all rows
+        or none belong to has no curve.
 
     Raises
     ------
@@ -65,7 +69,7 @@ def _curve(contest: Contest) -> pd.DataFrame:
     if contest.truth.min() == contest.truth.max():
         return pd.DataFrame(columns=COLUMNS)
     fpr, tpr, thresholds = roc_curve(contest.truth, contest.scores, drop_intermediate=False)
-    frame = pd.DataFrame({"threshold": thresholds, "fpr": fpr, "tpr": tpr})
+    frame = pd.DataFrame({"threshold": thresholds, "fpr": fpr, "tpr": tpr, "chosen": contest.threshold})
     return frame.assign(model=contest.model, seed=contest.seed, **{"class": contest.class_name})[COLUMNS]
 
 
@@ -144,28 +148,40 @@ def _draw_curves(ax: Axes, curves: pd.DataFrame, colours: Mapping[str, str], see
 
 
 def _draw_front(ax: Axes, curve: pd.DataFrame, colour: str, *, alone: bool) -> None:
-    """Draw one seed's curve with its thresholds, written out where the curve has the panel to itself."""
+    """Draw one seed's curve with its thresholds, written out where the curve has the panel to itself.
+
+    Such a curve is that of two classes, so the threshold of the run's labels is ringed, unless it is 0.5, which has a
+    dot anyway.
+    """
     points = {threshold: _at(curve, threshold) for threshold in MARKED}
     size = 5.5 if alone else 4.0
     ax.plot(curve["fpr"], curve["tpr"], color=colour, linewidth=2, zorder=3)
     ax.plot(*zip(*points.values(), strict=True), "o", color=colour, markersize=size, markeredgecolor="white", zorder=4)
-    if alone:
-        _label(ax, points)
+    if not alone:
+        return
+    chosen = float(curve["chosen"].iloc[0])
+    ringed = {} if chosen == 0.5 else {chosen: _at(curve, np.nextafter(chosen, 1))}  # labels are 1 above, not at it
+    for x, y in ringed.values():
+        ax.plot(x, y, "o", color="white", markersize=8, markeredgecolor=INK, markeredgewidth=2, zorder=4, clip_on=False)
+    _label(ax, points, ringed)
 
 
-def _at(curve: pd.DataFrame, threshold: float) -> tuple[float, float]:
+def _at(curve: pd.DataFrame, threshold: float) -> Point:
     """Point of a curve at a threshold: where just the rows of at least that probability are positive."""
     thresholds: Floats = curve["threshold"].to_numpy(np.float64)
     place = int(np.searchsorted(-thresholds, -threshold, side="right")) - 1
     return float(curve["fpr"].iloc[place]), float(curve["tpr"].iloc[place])
 
 
-def _label(ax: Axes, points: Mapping[float, tuple[float, float]]) -> None:
-    """Write thresholds beside their dots, each in the first place around its dot that is free."""
+def _label(ax: Axes, points: Mapping[float, Point], ringed: Mapping[float, Point]) -> None:
+    """Write thresholds beside their dots and rings, each in the first place around it that is free."""
     taken = [Bbox.from_extents(x - 0.015, y - 0.015, x + 0.015, y + 0.015) for x, y in points.values()]
+    taken += [Bbox.from_extents(x - 0.025, y - 0.025, x + 0.025, y + 0.025) for x, y in ringed.values()]
+    labels = [(x, y, threshold_text(chosen), "bold") for chosen, (x, y) in ringed.items()]
     for group in _groups(points):
         x, y = (float(np.mean([points[threshold][axis] for threshold in group])) for axis in (0, 1))
-        text = f"{group[0]:g}" if len(group) == 1 else f"{group[0]:g}–{group[-1]:g}"
+        labels.append((x, y, f"{group[0]:g}" if len(group) == 1 else f"{group[0]:g}–{group[-1]:g}", "normal"))
+    for x, y, text, weight in labels:
         places = [_Place.beside(x, y, text, *place) for place in PLACES]
         place = next((place for place in places if place.free(taken)), places[0])
         taken.append(place.box)
@@ -175,13 +191,14 @@ def _label(ax: Axes, points: Mapping[float, tuple[float, float]]) -> None:
             text,
             va="bottom",
             fontsize=TICK,
+            fontweight=weight,
             color=INK,
             zorder=5,
             path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )
 
 
-def _groups(points: Mapping[float, tuple[float, float]]) -> list[list[float]]:
+def _groups(points: Mapping[float, Point]) -> list[list[float]]:
     """Put thresholds together whose dots are too near to tell apart."""
     groups: list[list[float]] = []
     for threshold, point in points.items():
@@ -227,7 +244,7 @@ def _area(values: pd.Series[float]) -> str:
     return f"{values.mean():.3f}{spread}"
 
 
-def _caption(frame: pd.DataFrame, class_names: Sequence[str], part: str) -> tuple[str, str, str]:
+def _caption(frame: pd.DataFrame, class_names: Sequence[str], part: str) -> tuple[str, ...]:
     """Say what curves, dots and areas are."""
     n_seeds = int(frame.groupby("model")["seed"].nunique().max())
     compared = (
@@ -235,4 +252,6 @@ def _caption(frame: pd.DataFrame, class_names: Sequence[str], part: str) -> tupl
     )
     dots = f"dots: thresholds {', '.join(f'{value:g}' for value in MARKED)}"
     spread = f"AUC ± standard deviation over {seeds_note(n_seeds)}" if n_seeds > 1 else ""
-    return f"{compared}, {part} rows", spread, dots
+    is_moved = bool((frame["chosen"].dropna() != 0.5).any())
+    ring = "ring: the threshold of that seed's labels" if is_moved else ""
+    return f"{compared}, {part} rows", spread, dots, ring

@@ -27,10 +27,11 @@ from pipeline.figures.canvas import (
     title,
 )
 from pipeline.figures.ledger import Contest, contests
-from pipeline.figures.palette import METRIC_COLOURS, QUIET
+from pipeline.figures.palette import INK, METRIC_COLOURS, QUIET
+from pipeline.labels import threshold_text
 
 MEASURES = tuple(METRIC_COLOURS)
-COLUMNS = ["model", "seed", "class", "threshold", *MEASURES]
+COLUMNS = ["model", "seed", "class", "threshold", *MEASURES, "chosen"]
 
 
 def threshold_frame(ledger: pd.DataFrame, class_names: Sequence[str], part: str, points: int = 201) -> pd.DataFrame:
@@ -40,8 +41,9 @@ def threshold_frame(ledger: pd.DataFrame, class_names: Sequence[str], part: str,
     -------
     pandas.DataFrame
         model, seed, class (of two classes the second alone), threshold (`points` of them from 0 to 1), precision,
-        recall, f1, accuracy. A row is positive when its probability is at least the threshold. Precision is NaN
-        where nothing is positive, recall where no row is of the class.
+        recall, f1, accuracy, chosen (the threshold of the run's labels, on every row). A row is positive when its
+        probability is at least the threshold. Precision is NaN where nothing is positive, recall where no row is of
+        the class.
 
     Raises
     ------
@@ -65,6 +67,7 @@ def _measured(contest: Contest, grid: Floats) -> pd.DataFrame:
         "recall": _ratio(true_positives, np.full_like(positives, len(hits))),
         "f1": _ratio(2 * true_positives, positives + len(hits)),
         "accuracy": right / len(contest.truth),
+        "chosen": contest.threshold,
     }
     keys = {"model": contest.model, "seed": contest.seed, "class": contest.class_name}
     return pd.DataFrame(keys | columns)[COLUMNS]
@@ -76,9 +79,17 @@ def _ratio(part: Integers, whole: Integers) -> Floats:
 
 
 def draw_thresholds(
-    frame: pd.DataFrame, models: Sequence[str], class_names: Sequence[str], *, seeds: Mapping[str, int], part: str
+    frame: pd.DataFrame,
+    models: Sequence[str],
+    class_names: Sequence[str],
+    *,
+    seeds: Mapping[str, int],
+    intervals: Mapping[str, tuple[float, float]],
+    part: str,
 ) -> Figure:
     """Draw models down and classes across: one seed as lines, the middle 80 % of all seeds as bands.
+
+    Of two classes, an upright line stands at the seed's own threshold, with its interval as a grey band.
 
     Parameters
     ----------
@@ -90,6 +101,8 @@ def draw_thresholds(
         Names of all classes, by index.
     seeds:
         Each model's representative seed.
+    intervals:
+        Of two classes: the interval of that seed's threshold, lower and upper end.
     part:
         Rows that were counted.
 
@@ -100,27 +113,55 @@ def draw_thresholds(
     """
     shown = present(frame, models)
     labels = [measure if measure != "f1" else "F1" for measure in MEASURES]
-    draw = _draw_two if len(class_names) == 2 else _draw_many
-    figure = draw(frame, shown, class_names, seeds, labels)
-    caption(figure, _caption(frame, part), absent_note(models, shown))
+    if len(class_names) == 2:
+        figure = _draw_two(frame, shown, class_names, seeds, intervals, labels)
+    else:
+        figure = _draw_many(frame, shown, class_names, seeds, labels)
+    caption(figure, *_caption(frame, part, intervals), absent_note(models, shown))
     legend_below(figure, [line(METRIC_COLOURS[measure]) for measure in MEASURES], labels)
     return figure
 
 
 def _draw_two(
-    frame: pd.DataFrame, shown: Sequence[str], class_names: Sequence[str], seeds: Mapping[str, int], labels: list[str]
+    frame: pd.DataFrame,
+    shown: Sequence[str],
+    class_names: Sequence[str],
+    seeds: Mapping[str, int],
+    intervals: Mapping[str, tuple[float, float]],
+    labels: list[str],
 ) -> Figure:
     """Draw a panel for each model: of two classes, only the second has thresholds."""
     across = balanced(len(shown), 3)
     width = 3.4 if len(shown) > 1 else 5.0
     margin = (0.2, legend_height(across * width, labels) + 0.55)
-    figure, axes = panels(len(shown), size=(width, 2.7), across=across, margin=margin, share=True)
+    own = frame[frame["seed"] == frame["model"].map(seeds)].groupby("model")["chosen"].first()
+    details = {model: _details(seeds[model], own[model], intervals[model]) for model in shown}
+    height = 2.5 + 0.2 * max(map(len, details.values()))
+    figure, axes = panels(len(shown), size=(width, height), across=across, margin=margin, share=True)
     tidy_shared(axes, across, x=f"threshold on P({plain(class_names[1], 1.4)})", y="score")
     for ax, model in zip(axes, shown, strict=True):
-        ax.axvline(0.5, color=QUIET, linewidth=1, linestyle="--")
+        _draw_chosen(ax, own[model], intervals[model])
         _draw_panel(ax, frame[frame["model"] == model], seeds[model])
-        title(ax, plain(model, width - 0.5, size=TITLE, bold=True), f"line: seed {seeds[model]}")
+        title(ax, plain(model, width - 0.5, size=TITLE, bold=True), "\n".join(details[model]))
     return figure
+
+
+def _draw_chosen(ax: Axes, chosen: float, interval: tuple[float, float]) -> None:
+    """Draw the threshold of a run's labels, with its interval where it was chosen."""
+    low, high = interval
+    if low < high:
+        ax.axvspan(low, high, color=QUIET, alpha=0.14, linewidth=0)
+    is_default = chosen == low == high == 0.5
+    ax.axvline(chosen, color=QUIET if is_default else INK, linewidth=1 if is_default else 1.3, linestyle="--")
+
+
+def _details(seed: int, chosen: float, interval: tuple[float, float]) -> list[str]:
+    """Say which seed the lines are, and its threshold where that isn't what everybody expects."""
+    low, high = interval
+    if low < high:
+        chosen_text = f"threshold {threshold_text(chosen)} ({threshold_text(low)} to {threshold_text(high)})"
+        return [f"line: seed {seed}", chosen_text]
+    return [f"line: seed {seed}", *([] if chosen == 0.5 else [f"threshold {threshold_text(chosen)}"])]
 
 
 def _draw_many(
@@ -155,8 +196,11 @@ def _draw_panel(ax: Axes, curves: pd.DataFrame, seed: int) -> None:
         ax.plot(front["threshold"], front[measure], color=colour, linewidth=1.8)
 
 
-def _caption(frame: pd.DataFrame, part: str) -> str:
+def _caption(frame: pd.DataFrame, part: str, intervals: Mapping[str, tuple[float, float]]) -> list[str]:
     """Say what lines and bands are."""
     n_seeds = int(frame.groupby("model")["seed"].nunique().max())
     bands = f", bands: middle 80 % of {seeds_note(n_seeds)}" if n_seeds > 1 else ""
-    return f"scores on {part} rows{bands}"
+    sentences = [f"scores on {part} rows{bands}"]
+    if any(low < high for low, high in intervals.values()):
+        sentences.append("dashed and grey: that seed's threshold with its 95 % interval")
+    return sentences

@@ -1,6 +1,7 @@
 """Evaluate: predictions on validation and test rows, and the final numbers. The one stage that reads test rows.
 
-(Without validation rows, training watches the test rows too; the report says so.)
+The threshold is chosen on the validation rows before any test row is looked at. (Without validation rows, training
+watches the test rows too; the report says so.)
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.artifacts import EvaluatedModel, Floats, Integers, Network, Part, Split, Task, TrainedModel
+from pipeline.artifacts import EvaluatedModel, Floats, Integers, Network, Part, Split, Task, Threshold, TrainedModel
+from pipeline.comparison.thresholds import HALF, Goal, choose
+from pipeline.labels import predicted_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,15 +21,21 @@ CLASSIFICATION_METRICS = ("accuracy", "precision", "recall", "f1", "roc_auc", "l
 REGRESSION_METRICS = ("mae", "mse", "rmse", "r2")
 
 
-def evaluate(split: Split, trained: TrainedModel) -> EvaluatedModel:
-    """Predict, and measure on the final rows; a run that diverged has neither predictions nor numbers."""
+def evaluate(split: Split, trained: TrainedModel, goal: Goal = HALF) -> EvaluatedModel:
+    """Predict, choose the threshold for a goal, and measure with it on the final rows.
+
+    A run that diverged has neither predictions nor numbers.
+    """
     if trained.failure is not None:
         return EvaluatedModel(trained)
     import pandas as pd
 
+    threshold = _threshold(split, trained, goal)
+    value = threshold.value if threshold else np.nan
     parts: tuple[Part, ...] = ("validation", "test")
-    predictions = pd.concat([_prediction_frame(split, trained, part) for part in parts], ignore_index=True)
-    return EvaluatedModel(trained, {**_final_metrics(split, predictions), **best_epoch(trained)}, predictions)
+    predictions = pd.concat([_prediction_frame(split, trained, part, value) for part in parts], ignore_index=True)
+    metrics = {**_final_metrics(split, predictions, value), **best_epoch(trained)}
+    return EvaluatedModel(trained, metrics, predictions, threshold)
 
 
 def metrics_of(task: Task) -> tuple[str, ...]:
@@ -34,11 +43,11 @@ def metrics_of(task: Task) -> tuple[str, ...]:
     return REGRESSION_METRICS if task == "regression" else CLASSIFICATION_METRICS
 
 
-def classification_metric(name: str, truth: Integers, probabilities: Floats) -> float:
+def classification_metric(name: str, truth: Integers, probabilities: Floats, threshold: float = 0.5) -> float:
     """One of the classification metrics, by scikit-learn.
 
-    Two classes: of class 1, at a probability above 0.5. More: the macro average, and one-vs-rest for ROC AUC. A class
-    that is never predicted has precision 0.
+    Two classes: of class 1, at a probability above the threshold. More: the macro average, and one-vs-rest for ROC
+    AUC. A class that is never predicted has precision 0.
 
     Parameters
     ----------
@@ -46,6 +55,8 @@ def classification_metric(name: str, truth: Integers, probabilities: Floats) -> 
         Class indices, shape (rows,).
     probabilities:
         Shape (rows, classes).
+    threshold:
+        On the probability of class 1; of more than two classes the likeliest is taken.
     """
     from sklearn import metrics
 
@@ -56,7 +67,7 @@ def classification_metric(name: str, truth: Integers, probabilities: Floats) -> 
     if name == "roc_auc":
         scores = probabilities[:, 1] if two else probabilities
         return float(metrics.roc_auc_score(truth, scores, multi_class="ovr", labels=None if two else classes))
-    labels: Integers = probabilities.argmax(axis=1)  # of two classes the second only above 0.5
+    labels = predicted_labels(probabilities, threshold)
     if name == "accuracy":
         return float(metrics.accuracy_score(truth, labels))
     score = {"precision": metrics.precision_score, "recall": metrics.recall_score, "f1": metrics.f1_score}[name]
@@ -110,17 +121,25 @@ def class_probabilities(predictions: pd.DataFrame) -> Floats:
     return probabilities
 
 
-def _final_metrics(split: Split, predictions: pd.DataFrame) -> dict[str, float]:
+def _threshold(split: Split, trained: TrainedModel, goal: Goal) -> Threshold | None:
+    """Choose on the validation rows; None unless there are two classes."""
+    if split.dataset.task != "binary":
+        return None
+    scores = predict(trained.network, split, split.validation)[:, 1]
+    return choose(goal, split.dataset.target[split.validation].astype(np.int64), scores)
+
+
+def _final_metrics(split: Split, predictions: pd.DataFrame, threshold: float) -> dict[str, float]:
     final = predictions[predictions["split"] == split.final]
     truth = final["label"].to_numpy()
     if split.dataset.task == "regression":
         predicted = final["prediction"].to_numpy()
         return {name: regression_metric(name, truth, predicted) for name in REGRESSION_METRICS}
     probabilities = class_probabilities(final)
-    return {name: classification_metric(name, truth, probabilities) for name in CLASSIFICATION_METRICS}
+    return {name: classification_metric(name, truth, probabilities, threshold) for name in CLASSIFICATION_METRICS}
 
 
-def _prediction_frame(split: Split, trained: TrainedModel, part: Part) -> pd.DataFrame:
+def _prediction_frame(split: Split, trained: TrainedModel, part: Part, threshold: float) -> pd.DataFrame:
     import pandas as pd
 
     rows = split.rows(part)
@@ -130,4 +149,5 @@ def _prediction_frame(split: Split, trained: TrainedModel, part: Part) -> pd.Dat
         columns["prediction"] = predicted
     else:
         columns |= {f"p_{label}": predicted[:, label] for label in range(predicted.shape[1])}
+    columns["threshold"] = threshold
     return pd.DataFrame(columns, index=range(len(rows)))

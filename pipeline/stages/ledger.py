@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.artifacts import EvaluatedModel, Search, TrainedModel
+from pipeline.artifacts import EvaluatedModel, Search, Threshold, TrainedModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,14 +30,18 @@ def runs_frame(models: Sequence[EvaluatedModel], run_ids: Mapping[RunKey, str]) 
 def ledger_frame(models: Sequence[EvaluatedModel], run_ids: Mapping[RunKey, str]) -> pd.DataFrame:
     """`predictions.parquet`: a row per model run and validation or test row.
 
-    Datasets with fewer classes than others have no value in the further `p_` columns.
+    Datasets with fewer classes than others have no value in the further `p_` columns, those that haven't just two
+    classes none in `threshold`, which comes last.
     """
     import pandas as pd
 
     frames = [_keyed(model.trained, run_ids, model.predictions) for model in models if model.predictions is not None]
     if not frames:
-        return pd.DataFrame(columns=["dataset", "model", "seed", "run_id", "split", "row_id", "label", "resample"])
-    return _resample_last(pd.concat(frames, ignore_index=True))
+        columns = ["dataset", "model", "seed", "run_id", "split", "row_id", "label", "threshold", "resample"]
+        return pd.DataFrame(columns=columns)
+    ledger = pd.concat(frames, ignore_index=True)
+    ledger["threshold"] = ledger.pop("threshold")
+    return _resample_last(ledger)
 
 
 def history_frame(models: Sequence[TrainedModel], run_ids: Mapping[RunKey, str]) -> pd.DataFrame:
@@ -81,10 +85,23 @@ def _run_row(model: EvaluatedModel, run_id: str) -> dict[str, object]:
         "run_id": run_id,
         "status": "FAILED" if trained.failure else "FINISHED",
         **{key.replace("best/", "best_"): value for key, value in model.metrics.items()},
+        **_threshold_row(model.threshold),
         "parameters": trained.network.parameter_count,
         "train_seconds": trained.seconds,
         "failure": trained.failure or "",
         "resample": trained.resample,
+    }
+
+
+def _threshold_row(threshold: Threshold | None) -> dict[str, object]:
+    """A threshold with its interval, and whether it reaches its goal; missing values unless there is one."""
+    if threshold is None:
+        return dict.fromkeys(("threshold", "threshold_low", "threshold_high", "threshold_reached"))
+    return {
+        "threshold": threshold.value,
+        "threshold_low": threshold.low,
+        "threshold_high": threshold.high,
+        "threshold_reached": threshold.reached,
     }
 
 

@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.artifacts import Network, Search, Split
+from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.figures import boundaries, classes, confusion, curves, regression, roc, thresholds, tuning
 from pipeline.figures.boundaries import Boundary
+from pipeline.labels import threshold_text
 from pipeline.stages.ledger import trials_frame
 from pipeline.training.networks import predict_logits, probabilities
 
@@ -69,6 +71,7 @@ class ReportInput:
     searches: tuple[Search, ...] = ()
     resamples: int = 1
     shared_tables: frozenset[str] = frozenset()
+    goal: Goal = HALF  # of the threshold
 
     def of(self, dataset: str, table: pd.DataFrame) -> pd.DataFrame:
         """Return one dataset's rows of a table, those of resample 0: what a picture shows."""
@@ -82,6 +85,13 @@ class ReportInput:
     def seeds(self, dataset: str) -> dict[str, int]:
         """Return each model's representative seed on one dataset."""
         return {model: chosen.seed for (of, model), chosen in self.representatives.items() if of == dataset}
+
+    def intervals(self, dataset: str) -> dict[str, tuple[float, float]]:
+        """Return the interval of each representative's threshold on one dataset."""
+        runs = self.of(dataset, self.runs).set_index("run_id")
+        ends = runs[["threshold_low", "threshold_high"]].to_numpy(dtype=np.float64)
+        by_run = {str(run_id): (float(low), float(high)) for run_id, (low, high) in zip(runs.index, ends, strict=True)}
+        return {model: by_run[one.run_id] for (of, model), one in self.representatives.items() if of == dataset}
 
     @property
     def drawable(self) -> list[str]:
@@ -164,6 +174,7 @@ def headline(source: ReportInput) -> list[Picture]:
         return boundaries.draw_headline(panels, part=source.splits[planes[0]].final)
 
     caption = "Each panel is the network of the median seed, evaluated on a grid in the data's own units."
+    caption += max(_labelled(source, name) for name in planes)  # the same of all datasets with two classes
     return _naming_resample(source, [Picture("headline.png", "Boundaries", caption, draw)])
 
 
@@ -184,19 +195,20 @@ def _naming_resample(source: ReportInput, pictures: list[Picture]) -> list[Pictu
 def _class_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
     split, models, seeds = source.splits[name], source.models, source.seeds(name)
     part, class_names = split.final, split.dataset.class_names
+    labelled = _labelled(source, name)
     ledger = source.of(name, source.ledger)
     if _is_plane(split):
         yield Picture(
             f"{name}_boundaries.png",
             "Decision boundaries",
-            f"The median seed's network on a grid, in original units; the line is where the predicted class changes. "
-            f"Small dots are train rows, outlined ones {part} rows.",
+            f"The median seed's network on a grid, in original units; the line is where the predicted class changes."
+            f" Small dots are train rows, outlined ones {part} rows.{labelled}",
             partial(_draw_boundaries, source, name),
         )
     yield Picture(
         f"{name}_confusion.png",
         "Confusion matrices",
-        f"The median seed's predictions on {part} rows: counts, and shares of each true class.",
+        f"The median seed's predictions on {part} rows: counts, and shares of each true class.{labelled}",
         lambda: confusion.draw_confusion(
             confusion.confusion_frame(ledger, class_names, part), models, class_names, seeds=seeds, part=part
         ),
@@ -204,24 +216,40 @@ def _class_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
     yield Picture(
         f"{name}_classes.png",
         "Precision, recall and F1 by class",
-        f"Mean over seeds on {part} rows; whiskers reach from the lowest seed to the highest.",
+        f"Mean over seeds on {part} rows; whiskers reach from the lowest seed to the highest.{labelled}",
         lambda: classes.draw_classes(classes.class_frame(ledger, class_names, part), models, part=part),
     )
     of_class = f"for class {class_names[1]}" if split.dataset.task == "binary" else "of each class against the rest"
     yield Picture(
         f"{name}_roc.png",
         "ROC",
-        f"ROC {of_class} on {part} rows; dots mark thresholds along the median seed's curve.",
+        f"ROC {of_class} on {part} rows; dots mark thresholds along the median seed's curve"
+        f"{', the ring that of its labels' if labelled else ''}.{labelled}",
         lambda: roc.draw_roc(roc.roc_frame(ledger, class_names, part), models, class_names, seeds=seeds, part=part),
     )
     yield Picture(
         f"{name}_thresholds.png",
         "Scores against the threshold",
-        f"What a threshold on the probability {of_class} buys on {part} rows.",
+        f"What a threshold on the probability {of_class} buys on {part} rows"
+        f"{', the dashed line that of the labels' if labelled else ''}.{labelled}",
         lambda: thresholds.draw_thresholds(
-            thresholds.threshold_frame(ledger, class_names, part), models, class_names, seeds=seeds, part=part
+            thresholds.threshold_frame(ledger, class_names, part),
+            models,
+            class_names,
+            seeds=seeds,
+            intervals=source.intervals(name),
+            part=part,
         ),
     )
+
+
+def _labelled(source: ReportInput, name: str) -> str:
+    """Say under a picture how labels are made, where it isn't as everybody expects."""
+    if source.splits[name].dataset.task != "binary" or source.goal.is_default:
+        return ""
+    if source.goal.is_fixed:
+        return f" Labels are made at the threshold {source.goal.rule}."
+    return f" Each run has its own threshold for labels, chosen on validation rows for {source.goal.rule}."
 
 
 def _regression_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
@@ -298,7 +326,8 @@ def _boundary(source: ReportInput, name: str, model: str) -> Boundary | None:
     logits = predict_logits(chosen.network, split.scale_features(plane.reshape(-1, 2)))
     table = probabilities(logits, split.dataset.task)
     accuracy = float(source.runs.loc[source.runs["run_id"] == chosen.run_id, "accuracy"].iloc[0])
-    return Boundary(x, y, table.reshape(len(y), len(x), -1), chosen.seed, accuracy)
+    threshold = float(source.ledger.loc[source.ledger["run_id"] == chosen.run_id, "threshold"].iloc[0])
+    return Boundary(x, y, table.reshape(len(y), len(x), -1), chosen.seed, accuracy, threshold)
 
 
 def render(source: ReportInput, figures: Path) -> str:
@@ -320,7 +349,7 @@ def render(source: ReportInput, figures: Path) -> str:
         headline=headline(source),
         sections=[_section(source, name) for name in source.splits],
         notes=[
-            *notes(source.splits, source.runs),
+            *notes(source.splits, source.runs, source.goal),
             *resample_notes(source.searches, source.shared_tables, source.resamples),
         ],
         tuned={name: tuned_table(source.searches, name) for name in source.splits},
@@ -394,7 +423,7 @@ def edge_notes(searches: Sequence[Search]) -> list[str]:
     return lines
 
 
-def notes(splits: Mapping[str, Split], runs: pd.DataFrame | None = None) -> list[str]:
+def notes(splits: Mapping[str, Split], runs: pd.DataFrame | None = None, goal: Goal = HALF) -> list[str]:
     """Say, in so many words, what one might otherwise misread."""
     lines = []
     for name, split in splits.items():
@@ -409,6 +438,8 @@ def notes(splits: Mapping[str, Split], runs: pd.DataFrame | None = None) -> list
                 " the test rows, and what is called validation/… in MLflow is measured on them."
             )
     if runs is not None:
+        if not goal.is_default:
+            lines.extend(line for split in splits.values() for line in threshold_notes(split, runs, goal))
         several = bool(runs["resample"].any())
         lines.extend(
             f"{run.dataset}: {run.model} with seed {run.seed}{f' in resample {run.resample}' if several else ''}"
@@ -428,6 +459,44 @@ def resample_notes(searches: Sequence[Search], shared_tables: Collection[str], r
         for name in dict.fromkeys(search.dataset for search in searches)
         if name in shared_tables
     ]
+
+
+def threshold_notes(split: Split, runs: pd.DataFrame, goal: Goal) -> list[str]:
+    """Say at which thresholds a dataset's labels are made, and where none serves the goal; nothing of other targets."""
+    name = split.dataset.name
+    if split.dataset.task != "binary":
+        return []
+    if goal.is_fixed:
+        return [f"{name}: labels are made at the fixed threshold {goal.rule}; accuracy in learning curves at 0.5."]
+    finished = runs[(runs["dataset"] == name) & (runs["status"] == "FINISHED")]
+    if finished.empty:
+        return []
+    of_models = {str(model): group for model, group in finished.groupby("model", sort=False)}
+    seeds = max(len(group) for group in of_models.values())
+    values = ", ".join(f"{model} {_threshold_range(group)}" for model, group in of_models.items())
+    over = f" (median of {seeds} seeds, lowest to highest)" if seeds > 1 else ""
+    lines = [
+        f"{name}: labels are made at thresholds chosen on the validation rows for {goal.rule}: {values}{over};"
+        " accuracy in learning curves at 0.5."
+    ]
+    if split.final == "validation":
+        lines.append(
+            f"{name}: the final numbers come from the rows that the thresholds were chosen on, which flatters them."
+        )
+    missed = {model: len(group) - int(group["threshold_reached"].sum()) for model, group in of_models.items()}
+    if any(missed.values()):
+        where = ", ".join(f"{model} ({count} of {len(of_models[model])})" for model, count in missed.items() if count)
+        lines.append(
+            f"{name}: no threshold reaches {goal.rule} on the validation rows in some runs, which label at the one"
+            f" that comes nearest: {where}."
+        )
+    return lines
+
+
+def _threshold_range(runs: pd.DataFrame) -> str:
+    values = runs["threshold"]
+    low, middle, high = (threshold_text(value) for value in (values.min(), values.median(), values.max()))
+    return middle if low == high else f"{middle} ({low} to {high})"
 
 
 def _section(source: ReportInput, name: str) -> dict[str, Any]:

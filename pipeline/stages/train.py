@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.artifacts import Split, TrainedModel
+from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.stages.populations import population_member, population_rows, population_shape
 from pipeline.stages.tune import Candidate
 
@@ -30,6 +31,7 @@ class TrainTask:
     seeds: tuple[int, ...]
     device: str  # "cpu" or "cuda"
     memory: int | None = None  # bytes for the buffers of a stack of networks; None: a share of what is free
+    goal: Goal = HALF  # of the threshold: changes no weight, but what is measured at it
 
 
 def train(task: TrainTask, announce: Callable[[Population], None] | None = None) -> list[TrainedModel]:
@@ -63,8 +65,8 @@ def _members(task: TrainTask) -> list[Member]:
     return [population_member(task.candidate.spec, seed) for seed in task.seeds]
 
 
-def fingerprint(split: Split, candidate: Candidate, seed: int) -> str:
-    """SHA-256 over everything that determines a model run's values."""
+def fingerprint(split: Split, candidate: Candidate, seed: int, goal: Goal = HALF) -> str:
+    """SHA-256 over everything that determines a model run's values, final numbers included."""
     rows = hashlib.sha256()
     for array in (split.train, split.validation, split.test, split.center, split.scale):
         rows.update(np.ascontiguousarray(array).tobytes() + b"|")
@@ -77,6 +79,8 @@ def fingerprint(split: Split, candidate: Candidate, seed: int) -> str:
         "loss": candidate.loss,
         "seed": seed,
     }
+    if split.dataset.task == "binary" and not goal.is_default:
+        identity["threshold"] = goal.rule
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
@@ -144,7 +148,7 @@ def _trained(task: TrainTask, seed: int, outcome: Outcome, started_at: float, se
         params=run_params(task.candidate, seed, task.split.resample),
         network=outcome.network,
         history=outcome.history,
-        fingerprint=fingerprint(task.split, task.candidate, seed),
+        fingerprint=fingerprint(task.split, task.candidate, seed, task.goal),
         started_at=started_at,
         seconds=seconds,
         failure=outcome.failure,

@@ -69,6 +69,8 @@ def read_comparison(run_id: str) -> ReportInput:
             splits = {name: load_split(name, folder / "data") for name in experiment.datasets}
             runs = pd.read_csv(folder / "metrics.csv", keep_default_na=True)
             ledger = pd.read_parquet(folder / "predictions.parquet")
+            if "threshold" not in ledger:  # made before there was a choice
+                ledger["threshold"] = runs["threshold_low"] = runs["threshold_high"] = 0.5
             history = pd.read_parquet(folder / "history.parquet")
             searches = load_searches(folder)
             provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
@@ -93,6 +95,7 @@ def read_comparison(run_id: str) -> ReportInput:
         },
         provenance=provenance,
         searches=searches,
+        goal=experiment.threshold,
     )
 
 

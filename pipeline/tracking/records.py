@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.artifacts import EvaluatedModel, History, Search, Split, TrainedModel, Trial
+from pipeline.artifacts import Dataset, EvaluatedModel, History, Search, Split, Threshold, TrainedModel, Trial
 from pipeline.experiment import Experiment
 
 ROLE = "photofinish.role"
@@ -20,6 +20,8 @@ REASON = "photofinish.reason"
 BEST = "photofinish.best"
 MONITORED_ROWS = "photofinish.monitored_rows"
 FINAL_ROWS = "photofinish.final_rows"
+THRESHOLD = "photofinish.threshold"  # how labels are made from probabilities
+THRESHOLD_REACHED = "photofinish.threshold_reached"
 STUDY = "photofinish.study"
 STORAGE = "photofinish.storage"
 STATE = "photofinish.trial_state"
@@ -84,6 +86,8 @@ def training_record(trained: TrainedModel, split: Split, experiment: Experiment,
         MONITORED_ROWS: split.monitored,
         FINAL_ROWS: split.final,
     }
+    if split.dataset.task != "regression":
+        tags[THRESHOLD] = experiment.threshold.rule if split.dataset.task == "binary" else "argmax"
     if trained.failure:
         tags[REASON] = trained.failure
     params = {key: str(value) for key, value in trained.params.items()}
@@ -175,16 +179,50 @@ def kept_epochs(history: History, curve_points: int) -> list[int]:
 def evaluation_record(model: EvaluatedModel) -> Record:
     """Final numbers of a model run.
 
-    They are called `test/…` by contract; where there are no test rows the tag `photofinish.final_rows` says so.
+    They are called `test/…` by contract; where there are no test rows the tag `photofinish.final_rows` says so. A
+    threshold comes with its interval, under the names of `metrics.csv` (a name like `threshold/low` beside `threshold`
+    couldn't be kept by MLflow's file store); a tag tells when no threshold reached the goal.
     """
     time = model.trained.started_at + model.trained.seconds
     step = max(len(model.trained.history.train_loss) - 1, 0)
     named = {key if "/" in key else f"test/{key}": value for key, value in model.metrics.items()}
     named["parameters"] = float(model.trained.network.parameter_count)
     named["seconds/train"] = model.trained.seconds
-    return Record(metrics=tuple(MetricPoint(key, value, step, time) for key, value in named.items()))
+    tags = {}
+    if model.threshold:
+        named |= _threshold_metrics(model.threshold)
+        if not model.threshold.reached:
+            tags = {
+                THRESHOLD_REACHED: "false",
+                NOTE: f"No threshold reaches {model.threshold.goal} on the validation rows.",
+            }
+    return Record(tags=tags, metrics=tuple(MetricPoint(key, value, step, time) for key, value in named.items()))
+
+
+def _threshold_metrics(threshold: Threshold) -> dict[str, float]:
+    metrics = {"threshold": threshold.value, "threshold_low": threshold.low, "threshold_high": threshold.high}
+    if threshold.validation_score is not None:
+        metrics["threshold_validation_score"] = threshold.validation_score
+    return metrics
 
 
 def stage_seconds_record(seconds: Mapping[str, float], time: float) -> Record:
     """Wall time of each stage, on the parent."""
     return Record(metrics=tuple(MetricPoint(f"seconds/{stage}", value, 0, time) for stage, value in seconds.items()))
+
+
+def served_columns(dataset: Dataset) -> list[str]:
+    """Name the columns that a served model gives: each class's probability and then the label, or a prediction."""
+    if dataset.task == "regression":
+        return ["prediction"]
+    return [*(f"p_{label}" for label in range(len(dataset.class_names))), "label"]
+
+
+def served_metadata(dataset: Dataset, threshold: Threshold | None) -> dict[str, object]:
+    """Return what a served model says of itself: its columns, and with two classes how the label is made."""
+    metadata: dict[str, object] = {
+        "classes": list(dataset.class_names),
+        "features": list(dataset.feature_names),
+        "outputs": served_columns(dataset),
+    }
+    return metadata | ({"threshold": threshold.value, "rule": threshold.goal} if threshold else {})

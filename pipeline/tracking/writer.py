@@ -117,25 +117,25 @@ class ComparisonWriter:
 
     @deferred()
     def write_servable(self, model: EvaluatedModel, split: Split, run_id: str) -> None:
-        """Log the model run as a model that takes raw features: the best run of a dataset × model."""
+        """Log the model run as a model that takes raw features and gives labels: the best run of a dataset × model."""
         from pipeline.training.serving import ServableModel
 
-        dataset = split.dataset
+        dataset, threshold = split.dataset, model.threshold
         example = dataset.features[split.train[:2]]
-        outputs = max(len(dataset.class_names), 1)
+        outputs = records.served_columns(dataset)
         signature = ModelSignature(
             inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, dataset.n_features))]),
-            outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, outputs))]),
+            outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, len(outputs)))]),
         )
         with mlflow.start_run(run_id=run_id):
             mlflow.pytorch.log_model(
-                ServableModel(model.trained.network, split),
+                ServableModel(model.trained.network, split, threshold.value if threshold else 0.5),
                 name="model",
                 signature=signature,
                 input_example=example,
                 serialization_format="pt2",
                 pip_requirements=_requirements(),
-                metadata={"classes": list(dataset.class_names), "features": list(dataset.feature_names)},
+                metadata=records.served_metadata(dataset, threshold),
             )
         self._client.set_tag(run_id, records.BEST, "true")
 

@@ -29,7 +29,12 @@ UGLY_CLASSES = ("Iris versicolor of the northern marshes", "$setosa", "_virginic
 
 
 def make_ledger(
-    models: Sequence[str] = ("linear", "relu"), *, n_classes: int = 2, n_seeds: int = 3, n_rows: int = 90
+    models: Sequence[str] = ("linear", "relu"),
+    *,
+    n_classes: int = 2,
+    n_seeds: int = 3,
+    n_rows: int = 90,
+    threshold: float = 0.5,
 ) -> pd.DataFrame:
     """Predictions for test rows and a few validation rows, better from model to model."""
     random = np.random.default_rng(0)
@@ -42,6 +47,7 @@ def make_ledger(
         columns = {"model": model, "seed": seed, "row_id": np.arange(n_rows), "label": labels}
         columns |= {"split": np.where(np.arange(n_rows) % 9 == 0, "validation", "test")}
         frames.append(pd.DataFrame(columns | {f"p_{label}": shares[:, label] for label in range(n_classes)}))
+        frames[-1]["threshold"] = threshold if n_classes == 2 else np.nan
     return pd.concat(frames, ignore_index=True)
 
 
@@ -69,13 +75,15 @@ def make_split(*, n_features: int = 2, task: Task = "binary", n_classes: int = 2
     return Split(data, train, validation, test, features.mean(axis=0), features.std(axis=0), 0.0, 1.0)
 
 
-def make_boundary(split: Split, *, n_classes: int = 2, tie: float = 0.0, accuracy: float = 0.9) -> Boundary:
+def make_boundary(
+    split: Split, *, n_classes: int = 2, tie: float = 0.0, accuracy: float = 0.9, threshold: float = 0.5
+) -> Boundary:
     """Upright stripes of classes; of two, class 1 lies at the right of x = `tie`."""
     x, y = grid(split.dataset.features, points=40)
     logits = np.stack([label * (x - tie) * 4 - label * (label - 1) / 2 for label in range(n_classes)], axis=-1)
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     plane: Floats = np.broadcast_to(shares, (len(y), len(x), n_classes))
-    return Boundary(x, y, plane, 7, accuracy)
+    return Boundary(x, y, plane, 7, accuracy, threshold)
 
 
 def make_disagreement(

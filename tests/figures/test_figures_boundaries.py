@@ -59,6 +59,18 @@ def test_the_line_stands_where_the_prediction_changes() -> None:
     assert "seed 7: 90.0 % of test rows right" in [text.replace("\u2009", " ") for text in words(figure)]
 
 
+def test_the_line_stands_at_the_threshold() -> None:
+    """With a threshold of its own, the line goes through the points of that probability, and the heading says so."""
+    split = make_split()
+    names = {"feature_names": ["x_1", "x_2"], "class_names": ["no", "yes"]}
+    boundary = make_boundary(split, tie=0.3, threshold=0.2)  # P(yes) is the sigmoid of 4 (x - 0.3)
+    figure = draw_boundaries("blobs", {"relu": boundary}, points_frame(split), part="test", **names)
+    (line,) = [artist for artist in figure.axes[0].collections if isinstance(artist, ContourSet)]
+    assert np.allclose(line.get_paths()[0].vertices[:, 0], 0.3 + np.log(0.25) / 4, atol=0.01)
+    assert any("line at the threshold 0.2" in text for text in words(figure))
+    assert_legible(figure)
+
+
 def test_a_network_that_never_changes_its_mind_has_no_line() -> None:
     """Constant probabilities are drawn without a boundary, and without a warning."""
     split = make_split()

@@ -24,6 +24,15 @@ def test_scores_are_those_of_sklearn() -> None:
             assert mine["support"] == report[key]["support"]
 
 
+def test_rows_are_scored_at_their_runs_threshold() -> None:
+    """Of two classes, scores are sklearn's for the labels at the threshold in the ledger."""
+    ledger = make_ledger(["relu"], n_seeds=1, threshold=0.8)
+    rows = ledger[ledger["split"] == "test"]
+    report = classification_report(rows["label"], rows["p_1"] > 0.8, target_names=["no", "yes"], output_dict=True)
+    frame = class_frame(ledger, ["no", "yes"], "test").set_index("class")
+    assert frame["f1"].tolist() == pytest.approx([report[key]["f1-score"] for key in ("no", "yes", "macro avg")])
+
+
 def test_a_class_never_predicted_scores_nought() -> None:
     """A class that is never predicted has precision 0, without a warning."""
     ledger = make_ledger(["relu"], n_seeds=1).assign(p_0=0.9, p_1=0.1)

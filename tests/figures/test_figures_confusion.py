@@ -23,6 +23,14 @@ def test_counts_are_those_of_sklearn() -> None:
         assert np.allclose(shares, expected / expected.sum(axis=1, keepdims=True))
 
 
+def test_rows_are_counted_at_their_runs_threshold() -> None:
+    """Of two classes, counts are sklearn's for the labels at the threshold in the ledger."""
+    ledger = make_ledger(["relu"], n_seeds=1, threshold=0.8)
+    test = ledger[ledger["split"] == "test"]
+    frame = confusion_frame(ledger, ["no", "yes"], "test")
+    assert frame["count"].tolist() == confusion_matrix(test["label"], test["p_1"] > 0.8).ravel().tolist()
+
+
 def test_a_class_without_rows_has_no_shares() -> None:
     """Shares of a class that no row belongs to are NaN, drawn as a dash."""
     ledger = make_ledger(["relu"], n_classes=3, n_seeds=1).query("label != 1")

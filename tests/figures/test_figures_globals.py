@@ -18,6 +18,7 @@ from pipeline.figures.activations import draw_activations
 from tests.figures.making import make_boundary, make_disagreement, make_history, make_ledger, make_split
 
 models, names, chosen = ["linear", "relu"], ["no", "yes"], {"seeds": {"linear": 0, "relu": 0}, "part": "test"}
+at_half = chosen | {"intervals": dict.fromkeys(models, (0.5, 0.5))}
 ledger, plane, line = make_ledger(), make_split(), make_split(n_features=1, task="regression")
 points, drawn = boundaries.points_frame(plane), dict.fromkeys(models, make_boundary(plane))
 fitted = ledger.assign(prediction=ledger["p_1"], row_id=ledger["row_id"] % 60)
@@ -34,7 +35,7 @@ figures = [
     confusion.draw_confusion(confusion.confusion_frame(ledger, names, "test"), models, names, **chosen),
     classes.draw_classes(classes.class_frame(ledger, names, "test"), models, part="test"),
     roc.draw_roc(roc.roc_frame(ledger, names, "test"), models, names, **chosen),
-    thresholds.draw_thresholds(thresholds.threshold_frame(ledger, names, "test"), models, names, **chosen),
+    thresholds.draw_thresholds(thresholds.threshold_frame(ledger, names, "test"), models, names, **at_half),
     curves.draw_curves(make_history(), models, "validation"),
     regression.draw_fit(regression.fit_frame(line), fitted, models, **chosen),
     draw_activations(),

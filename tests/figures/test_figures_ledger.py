@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.figures.ledger import contests, members, predicted_labels
+from pipeline.figures.ledger import contests, members
 from tests.figures.making import make_ledger
 
 
@@ -40,6 +40,12 @@ def test_two_classes_have_one_contest() -> None:
     assert np.array_equal(found[2].scores, ledger.loc[ledger["split"] == "test", "p_2"])
 
 
-def test_an_even_chance_predicts_the_first_class() -> None:
-    """At exactly 0.5 the prediction is class 0, as in the logged metrics."""
-    assert predicted_labels(np.array([[0.5, 0.5], [0.4, 0.6]])).tolist() == [0, 1]
+def test_each_run_predicts_at_its_own_threshold() -> None:
+    """What a model run predicts is decided by the threshold that the ledger holds for it, and by no other run's."""
+    ledger = make_ledger(["relu"], n_seeds=2)
+    ledger.loc[ledger["seed"] == 1, "threshold"] = 0.9
+    for member, threshold in zip(members(ledger, 2, "test"), (0.5, 0.9), strict=True):
+        assert member.threshold == threshold
+        assert np.array_equal(member.predicted, member.probabilities[:, 1] > threshold)
+    (first, second) = contests(ledger, ["no", "yes"], "test")
+    assert (first.threshold, second.threshold) == (0.5, 0.9)

@@ -95,6 +95,20 @@ def test_two_classes_diverge_from_an_even_chance() -> None:
         assert np.allclose((1 - tint) / (1 - tint).sum(), towards / towards.sum())
 
 
+def test_a_tint_shows_the_side_of_the_threshold() -> None:
+    """With a threshold of 0.2 the tint changes sides there, is palest there, and is as deep as ever at 0 and 1."""
+    p = np.array([0.0, 0.2, 0.21, 0.5, 1.0])
+    table = np.stack([1 - p, p], axis=-1)
+    tints, usual = probability_image(table, 0.2), probability_image(table)
+    depth = (1 - tints).sum(axis=-1)
+    assert depth[0] > depth[1]
+    assert depth[2] < depth[3] < depth[4]
+    assert np.allclose(tints[[0, -1]], usual[[0, -1]])
+    for tint, colour in ((tints[1], class_colours(2)[0]), (tints[2], class_colours(2)[1])):
+        towards = 1 - np.array(to_rgb(colour))
+        assert np.allclose((1 - tint) / (1 - tint).sum(), towards / towards.sum())
+
+
 def test_more_classes_blend_their_tints() -> None:
     """With three classes a certain point has the class's own tint, and an undecided one the mean of all."""
     certain = probability_image(np.eye(3))

@@ -53,6 +53,32 @@ def test_dots_on_ties_count_the_tied_rows() -> None:
     assert_legible(figure)
 
 
+def test_the_ring_stands_where_the_labels_are_made() -> None:
+    """The ring is at the rates of the chosen seed's own labels, with its threshold beside it; 0.5 needs no ring."""
+    ledger = make_ledger(["relu"], threshold=0.321)
+    seeds = {"relu": 1}
+    figure = draw_roc(roc_frame(ledger, ["no", "yes"], "test"), ["relu"], ["no", "yes"], seeds=seeds, part="test")
+    (ring,) = [line for line in figure.axes[0].lines if line.get_color() == "white"]
+    rows = ledger[(ledger["seed"] == 1) & (ledger["split"] == "test")]
+    assert ring.get_xydata().ravel().tolist() == pytest.approx(rates(rows["label"], rows["p_1"], 0.321))
+    assert "0.321" in words(figure)
+    usual = roc_frame(ledger.assign(threshold=0.5), ["no", "yes"], "test")
+    figure = draw_roc(usual, ["relu"], ["no", "yes"], seeds=seeds, part="test")
+    assert not [line for line in figure.axes[0].lines if line.get_color() == "white"]
+
+
+def test_a_row_at_the_threshold_is_not_in_the_ring() -> None:
+    """A row at exactly the threshold is labelled 0, so the ring leaves it out."""
+    ledger = make_ledger(["relu"], n_seeds=1, threshold=0.3)
+    ledger["p_1"] = ledger["p_1"].round(1)
+    frame = roc_frame(ledger, ["no", "yes"], "test")
+    figure = draw_roc(frame, ["relu"], ["no", "yes"], seeds={"relu": 0}, part="test")
+    (ring,) = [line for line in figure.axes[0].lines if line.get_color() == "white"]
+    rows = ledger[ledger["split"] == "test"]
+    assert 0.3 in set(rows["p_1"])
+    assert ring.get_xydata().ravel().tolist() == pytest.approx(rates(rows["label"], rows["p_1"], 0.35))
+
+
 def test_a_class_without_rows_has_no_curve() -> None:
     """A class that no test row belongs to has no curve and a dash for its area."""
     ledger = make_ledger(["relu"], n_classes=3, n_seeds=1).query("label != 1")
@@ -73,7 +99,7 @@ def test_a_class_without_rows_has_no_curve() -> None:
 )
 def test_labels_dont_overlap(models: tuple[str, ...], classes: tuple[str, ...]) -> None:
     """All texts can be read with one model, eight models, ten classes, and long or odd names."""
-    frame = roc_frame(make_ledger(models, n_classes=len(classes), n_seeds=2), classes, "test")
+    frame = roc_frame(make_ledger(models, n_classes=len(classes), n_seeds=2, threshold=0.123), classes, "test")
     assert_legible(draw_roc(frame, models, classes, seeds=dict.fromkeys(models, 0), part="test"))
 
 

@@ -5,7 +5,9 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
 from pipeline.figures.thresholds import MEASURES, draw_thresholds, threshold_frame
-from tests.figures.making import UGLY_CLASSES, UGLY_MODELS, assert_legible, make_ledger
+from tests.figures.making import UGLY_CLASSES, UGLY_MODELS, assert_legible, make_ledger, words
+
+HALF = {"relu": (0.5, 0.5)}  # the interval of a fixed threshold
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -35,10 +37,34 @@ def test_thresholds_span_nought_to_one() -> None:
 def test_lines_show_the_chosen_seed() -> None:
     """The lines of a panel are the representative seed's scores."""
     frame = threshold_frame(make_ledger(["relu"]), ["no", "yes"], "test", points=21)
-    figure = draw_thresholds(frame, ["relu"], ["no", "yes"], seeds={"relu": 2}, part="test")
+    figure = draw_thresholds(frame, ["relu"], ["no", "yes"], seeds={"relu": 2}, intervals=HALF, part="test")
     lines = figure.axes[0].lines[-len(MEASURES) :]
     for line, measure in zip(lines, MEASURES, strict=True):
         assert np.array_equal(line.get_ydata(), frame.loc[frame["seed"] == 2, measure], equal_nan=True)
+
+
+def test_the_upright_line_is_the_chosen_seeds_threshold() -> None:
+    """The dashed line stands at the threshold in the ledger of the seed that is drawn, on its interval as a band."""
+    ledger = make_ledger(["relu"], threshold=0.2)
+    ledger.loc[ledger["seed"] == 2, "threshold"] = 0.3
+    frame = threshold_frame(ledger, ["no", "yes"], "test", points=21)
+    intervals = {"relu": (0.25, 0.5)}
+    figure = draw_thresholds(frame, ["relu"], ["no", "yes"], seeds={"relu": 2}, intervals=intervals, part="test")
+    (axes,) = figure.axes
+    (dashed,) = [line for line in axes.lines if line.get_linestyle() == "--"]
+    assert dashed.get_xdata() == [0.3, 0.3]
+    assert axes.patches[0].get_bbox().intervalx.tolist() == [0.25, 0.5]
+    assert "line: seed 2\nthreshold 0.3 (0.25 to 0.5)" in words(figure)
+
+
+def test_a_fixed_threshold_has_no_band() -> None:
+    """At 0.5, or fixed anywhere else, there is a line without a band; only the unusual one is written out."""
+    for threshold, said in ((0.5, "line: seed 0"), (0.3, "line: seed 0\nthreshold 0.3")):
+        frame = threshold_frame(make_ledger(["relu"], threshold=threshold), ["no", "yes"], "test", points=21)
+        intervals = {"relu": (threshold, threshold)}
+        figure = draw_thresholds(frame, ["relu"], ["no", "yes"], seeds={"relu": 0}, intervals=intervals, part="test")
+        assert not figure.axes[0].patches
+        assert said in words(figure)
 
 
 @pytest.mark.parametrize(
@@ -53,9 +79,10 @@ def test_lines_show_the_chosen_seed() -> None:
 )
 def test_labels_dont_overlap(models: tuple[str, ...], classes: tuple[str, ...], n_seeds: int) -> None:
     """All texts can be read with one model, eight models, seven or ten classes, and long or odd names."""
-    ledger = make_ledger(models, n_classes=len(classes), n_seeds=n_seeds)
+    ledger = make_ledger(models, n_classes=len(classes), n_seeds=n_seeds, threshold=0.321)
     frame = threshold_frame(ledger, classes, "test", points=21)
-    figure = draw_thresholds(frame, models, classes, seeds=dict.fromkeys(models, 0), part="test")
+    seeds, intervals = dict.fromkeys(models, 0), dict.fromkeys(models, (0.2, 0.4))
+    figure = draw_thresholds(frame, models, classes, seeds=seeds, intervals=intervals, part="test")
     assert len(figure.axes) == len(models) * (1 if len(classes) == 2 else len(classes))
     assert figure.axes[0].get_subplotspec().get_gridspec().ncols <= 5
     assert_legible(figure)
@@ -64,5 +91,5 @@ def test_labels_dont_overlap(models: tuple[str, ...], classes: tuple[str, ...], 
 def test_a_diverged_model_is_named() -> None:
     """A model without a finished run is named above the panels of the others."""
     frame = threshold_frame(make_ledger(["relu"]), ["no", "yes"], "test", points=5)
-    figure = draw_thresholds(frame, ["linear", "relu"], ["no", "yes"], seeds={"relu": 0}, part="test")
+    figure = draw_thresholds(frame, ["linear", "relu"], ["no", "yes"], seeds={"relu": 0}, intervals=HALF, part="test")
     assert "no finished run of linear" in figure.get_suptitle()

@@ -9,7 +9,8 @@ from scipy.special import expit, softmax
 from sklearn import metrics
 
 from pipeline.artifacts import EvaluatedModel, Split
-from pipeline.stages.evaluate import evaluate
+from pipeline.comparison.thresholds import HALF, Goal, choose
+from pipeline.stages.evaluate import classification_metric, evaluate
 from pipeline.stages.split import SplitSpec, split
 from pipeline.stages.train import TrainTask, train
 from pipeline.stages.tune import settle
@@ -17,12 +18,24 @@ from pipeline.training.spec import ModelSpec, TrainingSpec
 from tests.making import dataset
 
 
-def evaluated(make: str, spec: SplitSpec, **arguments: object) -> tuple[Split, EvaluatedModel]:
+def evaluated(
+    make: str, spec: SplitSpec, goal: Goal = HALF, *, perturbed: bool = False, **arguments: object
+) -> tuple[Split, EvaluatedModel]:
     made = split(dataset(make=make, **arguments), spec)
+    if perturbed:
+        made = with_other_test_rows(made)
     model = ModelSpec(hidden_units=(6,), training=TrainingSpec(epochs=15, lr=0.5))
     candidate = settle(made, "m", model)
     (trained,) = train(TrainTask(made, candidate, (3,), "cpu"))
-    return made, evaluate(made, trained)
+    return made, evaluate(made, trained, goal)
+
+
+def with_other_test_rows(made: Split) -> Split:
+    """The same split, with the test rows far away and of the other class."""
+    features, target = made.dataset.features.copy(), made.dataset.target.copy()
+    features[made.test] += 3
+    target[made.test] = 1 - target[made.test]
+    return replace(made, dataset=replace(made.dataset, features=features, target=target))
 
 
 def forward(made: Split, model: EvaluatedModel, rows: np.ndarray) -> np.ndarray:
@@ -70,6 +83,60 @@ def test_multiclass_predictions_and_metrics() -> None:
     truth = made.dataset.target[made.test]
     assert model.metrics["f1"] == pytest.approx(metrics.f1_score(truth, table.argmax(1), average="macro"))
     assert model.metrics["roc_auc"] == pytest.approx(metrics.roc_auc_score(truth, table, multi_class="ovr"), abs=1e-6)
+
+
+COST = Goal("cost", fp=1, fn=5)
+
+
+def test_final_numbers_are_those_at_the_chosen_threshold() -> None:
+    """Accuracy, precision, recall and F1 are scikit-learn's at the validation rows' threshold, and only they move."""
+    _, model = evaluated("moons", SplitSpec(), COST, n_samples=400, noise=0.3)
+    _, usual = evaluated("moons", SplitSpec(), n_samples=400, noise=0.3)
+    ledger, threshold = model.predictions, model.threshold
+    assert ledger is not None
+    assert threshold is not None
+    validation, test = (ledger[ledger["split"] == part] for part in ("validation", "test"))
+    assert threshold == choose(COST, validation["label"].to_numpy(), validation["p_1"].to_numpy())
+    assert threshold.value < 0.4
+    assert (ledger["threshold"] == threshold.value).all()
+    labels = test["p_1"] > threshold.value
+    assert model.metrics["accuracy"] == pytest.approx(metrics.accuracy_score(test["label"], labels))
+    assert model.metrics["precision"] == pytest.approx(metrics.precision_score(test["label"], labels))
+    assert model.metrics["recall"] == pytest.approx(metrics.recall_score(test["label"], labels))
+    assert model.metrics["f1"] == pytest.approx(metrics.f1_score(test["label"], labels))
+    assert model.metrics["accuracy"] != usual.metrics["accuracy"]
+    for name in ("roc_auc", "log_loss"):
+        assert model.metrics[name] == usual.metrics[name]
+
+
+def test_test_rows_dont_move_the_threshold() -> None:
+    """However the test rows are changed, the threshold and its interval stay to the bit; final numbers don't."""
+    _, model = evaluated("moons", SplitSpec(), COST, n_samples=200, noise=0.3)
+    _, other = evaluated("moons", SplitSpec(), COST, perturbed=True, n_samples=200, noise=0.3)
+    assert model.threshold == other.threshold
+    assert model.metrics["accuracy"] != other.metrics["accuracy"]
+
+
+def test_only_two_classes_have_a_threshold() -> None:
+    """More classes, and a regression, are evaluated as ever, whatever the goal; the ledger's column is empty."""
+    for make, arguments in (("blobs", {"centers": 3, "cluster_std": 4.0}), ("friedman1", {"noise": 1.0})):
+        _, model = evaluated(make, SplitSpec(), COST, n_samples=120, **arguments)
+        _, usual = evaluated(make, SplitSpec(), n_samples=120, **arguments)
+        assert model.threshold is None
+        assert model.metrics == usual.metrics
+        assert model.predictions is not None
+        assert model.predictions["threshold"].isna().all()
+        assert model.predictions.columns[-1] == "threshold"
+
+
+def test_without_a_threshold_it_is_a_half() -> None:
+    """Labels are made above 0.5 unless something else is asked for."""
+    _, model = evaluated("moons", SplitSpec(), n_samples=200, noise=0.3)
+    assert model.threshold is not None
+    assert (model.threshold.value, model.threshold.low, model.threshold.high) == (0.5, 0.5, 0.5)
+    truth, table = np.array([0, 1, 1]), np.array([[0.5, 0.5], [0.4, 0.6], [0.8, 0.2]])
+    assert classification_metric("accuracy", truth, table) == pytest.approx(2 / 3)
+    assert classification_metric("recall", truth, table, 0.1) == 1
 
 
 def test_final_numbers_come_from_validation_rows_without_test_rows() -> None:

@@ -8,8 +8,11 @@ import pandas as pd
 import pytest
 
 from pipeline.cli import main
-from pipeline.stages.report import median_runs, runs_of
+from pipeline.comparison.thresholds import Goal
+from pipeline.stages.report import median_runs, notes, runs_of, threshold_notes
+from pipeline.stages.split import SplitSpec, split
 from tests.conftest import TINY, Finished
+from tests.making import dataset
 
 
 class Page(HTMLParser):
@@ -67,6 +70,29 @@ def test_page_says_where_numbers_come_from_without_validation_or_test_rows(
         assert "circles: there are no validation rows (validation_size: 0), so the rows watched" in shown
         assert "blobs: there are no test rows (test_size: 0), so the final numbers come from the validation" in shown
     assert "validation accuracy" in " ".join(printed.split())
+
+
+def test_notes_tell_how_labels_are_made() -> None:
+    """Each model's thresholds over its seeds, what flatters, and runs out of the goal's reach are said in words."""
+    moons = split(dataset("moons", make="moons"), SplitSpec())
+    runs = pd.DataFrame({"dataset": "moons", "model": ["a", "a", "a", "b"], "seed": [0, 1, 2, 0]})
+    runs = runs.assign(status="FINISHED", threshold=[0.2, 0.31, 0.3, 0.7], threshold_reached=[True, False, True, True])
+    goal = Goal("precision", 0.9)
+    chosen, missed = notes({"moons": moons}, runs, goal)
+    assert chosen.startswith(
+        "moons: labels are made at thresholds chosen on the validation rows for precision>=0.9:"
+        " a 0.3 (0.2 to 0.31), b 0.7 (median of 3 seeds, lowest to highest)"
+    )
+    assert missed.startswith("moons: no threshold reaches precision>=0.9 on the validation rows in some runs")
+    assert missed.endswith(": a (1 of 3).")
+    untested = split(dataset("moons", make="moons"), SplitSpec(test_size=0))
+    assert any("which flatters them" in note for note in notes({"moons": untested}, runs, goal))
+    (fixed,) = notes({"moons": moons}, runs, Goal(level=0.3))
+    assert fixed.startswith("moons: labels are made at the fixed threshold 0.3")
+    assert notes({"moons": moons}, runs) == []
+    blobs = split(dataset("blobs", make="blobs"), SplitSpec())
+    assert notes({"blobs": blobs}, runs, goal) == []
+    assert threshold_notes(moons, runs.assign(status="FAILED"), goal) == []
 
 
 def test_regression_has_its_own_numbers_and_pictures(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

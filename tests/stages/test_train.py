@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.artifacts import Dataset, Split, TrainedModel
+from pipeline.comparison.thresholds import Goal
 from pipeline.stages.split import SplitSpec, split
 from pipeline.stages.train import TrainTask, fingerprint, train
 from pipeline.stages.tune import Candidate, settle
@@ -79,7 +80,7 @@ def test_params_are_the_contracts(moons: Dataset) -> None:
 
 
 def test_fingerprint_changes_with_everything_that_determines_a_value(moons: Dataset) -> None:
-    """Data, split, scaler, network, training and seed each change the fingerprint; nothing else does."""
+    """Data, split, scaler, network, training, seed and a threshold's goal each change it; nothing else does."""
     made = split(moons, SplitSpec())
     candidate = settle(made, "m", model())
     base = fingerprint(made, candidate, 0)
@@ -96,6 +97,9 @@ def test_fingerprint_changes_with_everything_that_determines_a_value(moons: Data
     }
     assert len(changed) == 8
     assert base not in changed
+    assert fingerprint(made, candidate, 0, Goal("f1")) not in {base, *changed}
+    three = split(dataset(make="blobs", n_samples=90, centers=3), SplitSpec())
+    assert fingerprint(three, candidate, 0, Goal("f1")) == fingerprint(three, candidate, 0)
     renamed = Candidate("other", "name", candidate.spec, candidate.loss)
     assert fingerprint(made, renamed, 0) == base
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import subprocess
 import sys
@@ -11,13 +12,18 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import f1_score
 
 from pipeline.cli import main
 from pipeline.experiment import load
+from pipeline.labels import predicted_labels, threshold_text
+from pipeline.stages.report import dataset_pictures
 from pipeline.tracking.files import load_split
+from pipeline.tracking.reader import read_comparison
 from pipeline.training.networks import predict_logits, probabilities
 from pipeline.training.storage import load_network
 from tests.conftest import Finished
+from tests.figures.making import words
 
 CURVES = {"train/loss", "train/accuracy", "validation/loss", "validation/accuracy"}
 FINAL = {"test/accuracy", "test/precision", "test/recall", "test/f1", "test/roc_auc", "test/log_loss"}
@@ -118,7 +124,7 @@ def test_weights_give_the_ledgers_probabilities(finished: Finished) -> None:
 def test_servable_model_predicts_the_ledger_in_another_process(
     finished: Finished, dataset: str, tmp_path: Path
 ) -> None:
-    """The best run of a dataset × model, loaded by mlflow.pyfunc in another process, gives its ledger to 1e-6."""
+    """The best run, loaded by mlflow.pyfunc in another process, gives its ledger to 1e-6 and the labels of that."""
     best = [run for run in finished.children if run.data.tags.get("photofinish.best") == "true"]
     assert len(best) == 4
     (run,) = [r for r in best if r.data.params["dataset"] == dataset and r.data.params["model"] == "relu"]
@@ -142,7 +148,9 @@ def test_servable_model_predicts_the_ledger_in_another_process(
     arguments = [uri, model, str(tmp_path / "raw.npy"), str(tmp_path / "served.npy")]
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, cwd=tmp_path)
     expected = predictions[[c for c in predictions.columns if c.startswith("p_")]].to_numpy()
-    np.testing.assert_allclose(np.load(tmp_path / "served.npy"), expected, rtol=0, atol=1e-6)
+    served = np.load(tmp_path / "served.npy")
+    np.testing.assert_allclose(served[:, :-1], expected, rtol=0, atol=1e-6)
+    assert np.array_equal(served[:, -1], predicted_labels(expected))
 
 
 def test_resamples_are_told_apart_in_the_store(resampled: Finished, finished: Finished) -> None:
@@ -172,16 +180,97 @@ def test_splits_of_all_resamples_are_in_the_store(resampled: Finished) -> None:
     assert sorted(logged) == ["iris", "moons", "moons"]
 
 
-@pytest.mark.parametrize("which", ["finished", "resampled"])
+def test_thresholds_are_stored_with_their_runs(thresholded: Finished) -> None:
+    """Metrics, tag, `metrics.csv` and ledger name one threshold for each run of two classes, and argmax for more."""
+    folder = download(thresholded, thresholded.parent.info.run_id)
+    rows = pd.read_csv(folder / "metrics.csv").set_index("run_id")
+    ledger = pd.read_parquet(folder / "predictions.parquet")
+    assert list(ledger.columns[-5:]) == ["p_0", "p_1", "p_2", "threshold", "resample"]
+    columns = ["threshold", "threshold_low", "threshold_high"]
+    for run in thresholded.children:
+        own, row = ledger[ledger["run_id"] == run.info.run_id], rows.loc[run.info.run_id]
+        if run.data.params["dataset"] == "blobs":
+            assert run.data.tags["photofinish.threshold"] == "argmax"
+            assert not run.data.metrics.keys() & columns
+            assert own["threshold"].isna().all()
+            assert row[columns].isna().all()
+            continue
+        assert run.data.tags["photofinish.threshold"] == "f1"
+        value = run.data.metrics["threshold"]
+        assert set(own["threshold"]) == {value}
+        assert row[columns].tolist() == [run.data.metrics[column] for column in columns]
+        validation, test = (own[own["split"] == part] for part in ("validation", "test"))
+        worth = f1_score(validation["label"], validation["p_1"] > value)
+        assert run.data.metrics["threshold_validation_score"] == pytest.approx(worth)
+        assert worth >= f1_score(validation["label"], validation["p_1"] > 0.5)
+        assert run.data.metrics["test/accuracy"] == pytest.approx(((test["p_1"] > value) == test["label"]).mean())
+    assert (rows["threshold"].dropna() != 0.5).all()
+
+
+def test_a_run_without_a_goal_says_so(finished: Finished) -> None:
+    """Without a goal the threshold is 0.5, with no width, and the page has nothing to say of it."""
+    run = finished.child("circles", "relu", 0)
+    assert run.data.tags["photofinish.threshold"] == "0.5"
+    assert [run.data.metrics[f"threshold{end}"] for end in ("", "_low", "_high")] == [0.5, 0.5, 0.5]
+    assert "labels are made" not in (finished.report / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("dataset", ["circles", "blobs"])
+def test_served_labels_are_those_of_the_ledger(thresholded: Finished, dataset: str) -> None:
+    """A served model gives, after the ledger's probabilities, the labels at the run's threshold, and names them."""
+    best = [run for run in thresholded.children if run.data.tags.get("photofinish.best") == "true"]
+    (run,) = [r for r in best if r.data.params["dataset"] == dataset and r.data.params["model"] == "relu"]
+    table = pd.read_parquet(download(thresholded, thresholded.parent.info.run_id, "data") / f"{dataset}.parquet")
+    predictions = pd.read_parquet(download(thresholded, run.info.run_id, "predictions.parquet"))
+    model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    metadata = model.metadata.metadata
+    probabilities = predictions[metadata["outputs"][:-1]].to_numpy()
+    given = model.predict(table.loc[predictions["row_id"], ["feature_0", "feature_1"]].to_numpy().copy())
+    np.testing.assert_allclose(given[:, :-1], probabilities, rtol=0, atol=1e-6)
+    assert np.array_equal(given[:, -1], predicted_labels(probabilities, predictions["threshold"].iloc[0]))
+    assert metadata["outputs"][-1] == "label"
+    assert model.metadata.signature.outputs.inputs[0].shape == (-1, given.shape[1])
+    if dataset == "circles":
+        assert (metadata["threshold"], metadata["rule"]) == (run.data.metrics["threshold"], "f1")
+    else:
+        assert not {"threshold", "rule"} & set(metadata)
+
+
+def test_page_says_how_labels_are_made(thresholded: Finished) -> None:
+    """The page names the goal and each model's thresholds, over the seeds, and every picture of labels the goal."""
+    page = html.unescape((thresholded.report / "index.html").read_text(encoding="utf-8"))
+    assert "circles: labels are made at thresholds chosen on the validation rows for f1: linear 0." in page
+    assert "(median of 3 seeds, lowest to highest)" in page
+    sentence = "Each run has its own threshold for labels, chosen on validation rows for f1."
+    assert page.count(f"{sentence}</figcaption>") == 6
+    assert "blobs: labels" not in page
+
+
+@pytest.mark.parametrize("kind", ["boundaries", "roc", "thresholds"])
+def test_pictures_show_the_runs_own_threshold(thresholded: Finished, kind: str) -> None:
+    """What a picture of the median runs calls their threshold is what those runs have stored."""
+    mlflow.set_tracking_uri(f"sqlite:///{thresholded.folder / 'mlflow.db'}")
+    source = read_comparison(thresholded.parent.info.run_id)
+    (picture,) = [one for one in dataset_pictures(source, "circles") if one.file == f"circles_{kind}.png"]
+    said = words(picture.draw())
+    for model in ("linear", "relu"):
+        run = thresholded.client.get_run(source.representatives["circles", model].run_id)
+        assert any(threshold_text(run.data.metrics["threshold"]) in text for text in said)
+    if kind == "thresholds":
+        ends = (threshold_text(run.data.metrics[f"threshold_{end}"]) for end in ("low", "high"))
+        assert any(f"({' to '.join(ends)})" in text for text in said)
+
+
+@pytest.mark.parametrize("fixture", ["finished", "thresholded", "resampled"])
 def test_report_is_rebuilt_from_the_store_alone(
-    which: str,
+    fixture: str,
     request: pytest.FixtureRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """`report RUN_ID`, elsewhere and without the experiment file, quietly gives the same page and tables."""
-    finished: Finished = request.getfixturevalue(which)
+    finished: Finished = request.getfixturevalue(fixture)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished.folder / 'mlflow.db'}")
     assert main(["report", finished.parent.info.run_id]) == 0

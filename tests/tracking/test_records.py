@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.artifacts import History
-from pipeline.tracking.records import kept_epochs
+from pipeline.artifacts import EvaluatedModel, History, Network, Threshold, TrainedModel
+from pipeline.tracking.records import evaluation_record, kept_epochs
 
 
 def history(epochs: int, best: int) -> History:
@@ -28,3 +28,20 @@ def test_short_curve_of_a_diverged_run_is_kept_as_it_is() -> None:
     assert kept_epochs(history(0, 0), 100) == []
     unwatched = History(np.ones(3), np.ones(3), np.full(3, np.nan), np.full(3, np.nan))
     assert kept_epochs(unwatched, 2) == [0, 2]
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_goal_out_of_reach_is_told(reached: bool) -> None:
+    """A run in which no threshold reaches the goal carries a tag and a note; the threshold itself is logged anyway."""
+    trained = TrainedModel("d", "m", 0, {}, Network("relu", (), ()), history(3, 1), "", 0.0, 0.0)
+    threshold = Threshold(0.8, 0.6, 0.9, "precision>=0.95", reached, 0.7)
+    record = evaluation_record(EvaluatedModel(trained, threshold=threshold))
+    logged = {point.key: point.value for point in record.metrics if point.key.startswith("threshold")}
+    assert logged == {
+        "threshold": 0.8,
+        "threshold_low": 0.6,
+        "threshold_high": 0.9,
+        "threshold_validation_score": 0.7,
+    }
+    assert record.tags.get("photofinish.threshold_reached") == (None if reached else "false")
+    assert ("precision>=0.95" in record.tags.get("mlflow.note.content", "")) is not reached
