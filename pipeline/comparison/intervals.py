@@ -7,10 +7,11 @@ Seeds and rows are the two random effects of a multi-reader multi-case study: se
     rows:  variance over rows of the difference of run means / n, less what runs × rows add to it, and
     seeds: sum over both models of the variance over runs of a run's score / runs.
 
-The two parts are known to different degrees of freedom: n - 1 for rows, and for seeds Welch's, few when seeds are few.
-Their half-widths are therefore computed apart and added as squares (the method of variance estimates recovery, Zou &
-Donner 2008, which for variances is Graybill & Wang's, 1980). One t with Satterthwaite's or Hillis's degrees of freedom
-for the sum, the usual way, gives too many false alarms with few seeds; benchmarks/verdict_calibration.py measures both.
+The two parts are known to different degrees of freedom: n - 1 for rows (less where a few rows decide), and for seeds
+Welch's, few when seeds are few. Their half-widths are therefore computed apart and added as squares (the method of
+variance estimates recovery, Zou & Donner 2008, which for variances is Graybill & Wang's, 1980). One t with
+Satterthwaite's or Hillis's degrees of freedom for the sum, the usual way, gives too many false alarms with few seeds;
+benchmarks/verdict_calibration.py measures both.
 
 The half-width of rows never falls below the rule of three (Hanley & Lippman-Hand 1983): two models that agree on all of
 n rows may still differ on 3 in n.
@@ -18,7 +19,7 @@ n rows may still differ on 3 in n.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,6 +38,7 @@ class Spread:
     seeds: Floats  # by the choice of seeds, what runs × rows add included
     interaction: Floats  # what runs × rows add
     seed_freedom: Floats  # degrees of freedom of `seeds`; infinite where seeds are no matter of chance
+    row_freedom: Floats  # degrees of freedom of `rows`
     row_effect: Floats  # what one row gone wrong can change, as in Contributions
     n_rows: int
 
@@ -61,12 +63,13 @@ class Spread:
             seeds=self.seeds[index],
             interaction=self.interaction[index],
             seed_freedom=self.seed_freedom[index],
+            row_freedom=self.row_freedom[index],
             row_effect=self.row_effect[index],
         )
 
     def _row_half_width(self, alpha: Floats | float) -> Floats:
         floor = -np.log(alpha) * self.row_effect / self.n_rows
-        width: Floats = np.maximum(_student(alpha, self.n_rows - 1) * np.sqrt(self.rows), floor)
+        width: Floats = np.maximum(_student(alpha, self.row_freedom) * np.sqrt(self.rows), floor)
         return width
 
     def _seed_half_width(self, alpha: Floats | float) -> Floats:
@@ -121,6 +124,9 @@ class Scores:
             seeds=parts.sum(axis=0),
             interaction=interaction,
             seed_freedom=_welch(parts, np.stack([self.runs[first], self.runs[second]])),
+            row_freedom=self._row_freedom(
+                self.means_of_rows[a] - self.means_of_rows[b] for a, b in zip(first, second, strict=True)
+            ),
             row_effect=np.full(len(first), self.row_effect),
             n_rows=self.n_rows,
         )
@@ -136,9 +142,29 @@ class Scores:
             seeds=parts[0],
             interaction=interaction,
             seed_freedom=_welch(parts, self.runs[None]),
+            row_freedom=self._row_freedom(self.means_of_rows),
             row_effect=np.full(len(self.runs), self.row_effect),
             n_rows=self.n_rows,
         )
+
+    def _row_freedom(self, of_rows: Iterable[Floats]) -> Floats:
+        """Degrees of freedom of each variance over rows.
+
+        A metric without bounds may hang on a few rows. The variance of a variance grows with the excess kurtosis, and
+        2 · variance² / var(variance) is what is left of n - 1. Bounded metrics have the rule of three instead.
+        """
+        if self.row_effect > 0:
+            return np.array([self.n_rows - 1.0 for _ in of_rows])
+        return np.array([2 / (2 / (self.n_rows - 1) + _excess_kurtosis(values) / self.n_rows) for values in of_rows])
+
+
+def _excess_kurtosis(values: Floats) -> float:
+    """Unbiased for normal values; 0 where tails are light, or there are too few values to tell."""
+    from scipy.stats import kurtosis
+
+    if len(values) < 4 or not values.std() > 0:
+        return 0.0
+    return max(float(kurtosis(values, bias=False)), 0.0)
 
 
 def _welch(parts: Floats, runs: Integers) -> Floats:
@@ -168,7 +194,8 @@ def over_draws(values: Floats, test_share: float, row_effect: Floats, n_rows: in
     draws = len(values)
     variance = values.var(axis=0, ddof=1) * (1 / draws + test_share)
     nothing = np.zeros(variance.shape)
-    return Spread(nothing, variance, nothing, np.full(variance.shape, draws - 1.0), row_effect, n_rows)
+    freedom = np.full(variance.shape, draws - 1.0)
+    return Spread(nothing, variance, nothing, freedom, freedom, row_effect, n_rows)
 
 
 def scores(models: Sequence[Contributions]) -> Scores:
