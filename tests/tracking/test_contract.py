@@ -221,9 +221,11 @@ def test_page_says_how_labels_are_made(thresholded: Finished) -> None:
 
 
 @pytest.mark.parametrize("kind", ["boundaries", "roc", "thresholds"])
-def test_pictures_show_the_runs_own_threshold(thresholded: Finished, kind: str) -> None:
+def test_pictures_show_the_runs_own_threshold(
+    thresholded: Finished, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a picture of the median runs calls their threshold is what those runs have stored."""
-    mlflow.set_tracking_uri(f"sqlite:///{thresholded.folder / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{thresholded.folder / 'mlflow.db'}")
     source = read_comparison(thresholded.parent.info.run_id)
     (picture,) = [one for one in dataset_pictures(source, "circles") if one.file == f"circles_{kind}.png"]
     said = words(picture.draw())
