@@ -75,7 +75,7 @@ def test_page_says_where_numbers_come_from_without_validation_or_test_rows(
 def test_notes_tell_how_labels_are_made() -> None:
     """Each model's thresholds over its seeds, what flatters, and runs out of the goal's reach are said in words."""
     moons = split(dataset("moons", make="moons"), SplitSpec())
-    runs = pd.DataFrame({"dataset": "moons", "model": ["a", "a", "a", "b"], "seed": [0, 1, 2, 0]})
+    runs = pd.DataFrame({"dataset": "moons", "model": ["a", "a", "a", "b"], "seed": [0, 1, 2, 0], "resample": 0})
     runs = runs.assign(status="FINISHED", threshold=[0.2, 0.31, 0.3, 0.7], threshold_reached=[True, False, True, True])
     goal = Goal("precision", 0.9)
     chosen, missed = notes({"moons": moons}, runs, goal)
