@@ -29,6 +29,7 @@ from pipeline.stages.tune import connect as connect_storage
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pipeline.comparison.outcome import Outcome
     from pipeline.stages.report import ReportInput
     from pipeline.stages.tuning.study import Storage
     from pipeline.tracking.writer import ComparisonWriter
@@ -84,6 +85,7 @@ class Finished:
     runs: pd.DataFrame | None = None  # metrics.csv
     best: dict[tuple[str, str], str] = field(default_factory=dict)  # dataset, model → run id
     report: Path | None = None
+    outcome: Outcome | None = None
     searches: tuple[Search, ...] = ()
 
 
@@ -410,11 +412,13 @@ def _conclude(
         },
         provenance=origin,
         searches=finished.searches,
+        spec=experiment.compare,
         goal=experiment.threshold,
     )
     folder = _report(source, walk)
     comparison.write_report(folder)
-    return replace(finished, report=folder)
+    comparison.write_verdicts(source.outcome)
+    return replace(finished, report=folder, outcome=source.outcome)
 
 
 def _sort(models: list[EvaluatedModel], experiment: Experiment) -> None:

@@ -95,6 +95,7 @@ def read_comparison(run_id: str) -> ReportInput:
         },
         provenance=provenance,
         searches=searches,
+        spec=experiment.compare,
         goal=experiment.threshold,
     )
 

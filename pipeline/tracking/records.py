@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from pipeline.artifacts import Dataset, EvaluatedModel, History, Search, Split, Threshold, TrainedModel, Trial
+from pipeline.comparison.outcome import Outcome
 from pipeline.experiment import Experiment
 
 ROLE = "photofinish.role"
@@ -33,6 +35,7 @@ SOURCE_COMMIT = "mlflow.source.git.commit"
 USER = "mlflow.user"
 OBJECTIVE = "objective"
 
+LONGEST_TAG = 8000  # MLflow cuts longer ones without a word
 TRIAL_CURVE_POINTS = 20  # enough to see how a trial went; there are many of them
 
 
@@ -188,6 +191,8 @@ def evaluation_record(model: EvaluatedModel) -> Record:
     named = {key if "/" in key else f"test/{key}": value for key, value in model.metrics.items()}
     named["parameters"] = float(model.trained.network.parameter_count)
     named["seconds/train"] = model.trained.seconds
+    if model.predict_seconds is not None:
+        named["seconds/predict_one_row"] = model.predict_seconds
     tags = {}
     if model.threshold:
         named |= _threshold_metrics(model.threshold)
@@ -204,6 +209,28 @@ def _threshold_metrics(threshold: Threshold) -> dict[str, float]:
     if threshold.validation_score is not None:
         metrics["threshold_validation_score"] = threshold.validation_score
     return metrics
+
+
+def verdict_record(outcome: Outcome, question: str, time: float) -> Record:
+    """Verdicts by the metric shown first: scalars as metrics, and their sentences as the run's description."""
+    points = []
+    for verdict in outcome.primary():
+        key = metric_key(f"verdict/{verdict.dataset}/{verdict.model}_vs_{verdict.baseline}")
+        values = {
+            "difference": verdict.difference,
+            "low": verdict.low,
+            "high": verdict.high,
+            "p_value": verdict.adjusted_p_value,
+        }
+        points += [MetricPoint(f"{key}/{name}", value, 0, time) for name, value in values.items()]
+    sentences = [verdict.sentence for verdict in outcome.primary()]
+    note = "\n\n".join([*filter(None, [question]), *sentences])
+    return Record(tags={NOTE: note[:LONGEST_TAG]} if sentences else {}, metrics=tuple(points))
+
+
+def metric_key(name: str) -> str:
+    """Write a name as MLflow's metric keys allow it: other characters than letters, digits, / _ - . and spaces as _."""
+    return re.sub(r"[^\w/.\- ]", "_", name)
 
 
 def stage_seconds_record(seconds: Mapping[str, float], time: float) -> Record:

@@ -23,6 +23,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 
 from pipeline.artifacts import EvaluatedModel, Search, Split, TrainedModel, Trial, TrialState
+from pipeline.comparison.outcome import Outcome
 from pipeline.errors import StoreError
 from pipeline.experiment import Experiment, to_yaml
 from pipeline.interruption import deferred
@@ -211,9 +212,15 @@ class ComparisonWriter:
 
     @deferred()
     def write_report(self, folder: Path) -> None:
-        """Log a report's page and pictures to the parent; its tables are there already."""
+        """Log a report's page, pictures and verdicts to the parent; its tables are there already."""
+        self._client.log_artifact(self.run_id, str(folder / "verdicts.json"))
         self._client.log_artifact(self.run_id, str(folder / "index.html"), "report")
         self._client.log_artifacts(self.run_id, str(folder / "figures"), "report/figures")
+
+    @deferred()
+    def write_verdicts(self, outcome: Outcome) -> None:
+        """Log what is said of the models to the parent: scalars as metrics, sentences as its description."""
+        self._log(self.run_id, records.verdict_record(outcome, self._experiment.question, time.time()))
 
     @deferred()
     def write_stage_seconds(self, seconds: Mapping[str, float]) -> None:
