@@ -148,14 +148,16 @@ def judge(measured: Measured, spec: CompareSpec, draw: Draw) -> list[Verdict]:
     first, second = (np.array(side) for side in zip(*pairs, strict=True))
     difference, spread = measured.differences(first, second)
     half = spread.half_width(spec.alpha)
-    p_values, method = spread.p_value(difference), _method(measured)
-    if method == ROWS_ALONE and measured.metric == "accuracy":
-        p_values, method = np.array([_exact(measured, draw, a, b) for a, b in pairs]), MCNEMAR
+    methods = [_method(measured, *pair) for pair in pairs]
+    p_values = spread.p_value(difference)
+    for i, (pair, method) in enumerate(zip(pairs, methods, strict=True)):
+        if method == MCNEMAR:
+            p_values[i] = _exact(measured, draw, *pair)
     adjusted = holm(p_values)
     return [
         _verdict(
             measured, spec, pair, float(difference[i]), float(half[i]), float(p_values[i]), float(adjusted[i]),
-            spread.at(i), method, len(pairs),
+            spread.at(i), methods[i], len(pairs),
         )
         for i, pair in enumerate(pairs)
     ]  # fmt: skip
@@ -172,10 +174,13 @@ def _pairs(models: Sequence[str], spec: CompareSpec) -> Iterator[tuple[int, int]
         yield from ((index, place) for index in range(len(models)) if index != place)
 
 
-def _method(measured: Measured) -> str:
+def _method(measured: Measured, first: int, second: int) -> str:
     if len(measured.draws) > 1:
         return OVER_DRAWS
-    return TWO_WAY if min(measured.seeds) > 1 else ROWS_ALONE
+    seeds = (measured.seeds[first], measured.seeds[second])
+    if min(seeds) > 1:
+        return TWO_WAY
+    return MCNEMAR if max(seeds) == 1 and measured.metric == "accuracy" else ROWS_ALONE
 
 
 def _exact(measured: Measured, draw: Draw, first: int, second: int) -> float:

@@ -22,7 +22,7 @@ def recommended(costs: dict[str, Cost], right: dict[str, np.ndarray], **spec: fl
 
 
 def test_the_smallest_model_that_may_be_as_good_is_taken() -> None:
-    """A small model that is clearly behind is passed over; of those within noise the one with fewest parameters is it."""
+    """A small model that is clearly behind is passed over; of those within noise the fewest parameters win."""
     right = {"large": hits(0.9), "small": hits(0.6), "middle": hits(0.9)}
     right["middle"][0, 0] = False  # a single slip, far within noise
     found = recommended({"large": LARGE, "small": SMALL, "middle": MIDDLE}, right)
