@@ -97,7 +97,7 @@ class Scores:
     covariance: Floats  # (models, models) of the above over rows
     seeds: Floats  # (models,) variance of the mean score by the choice of seeds; NaN for a single run
     interaction: Floats  # (models,) part of it, and of the covariance's diagonal / n, that runs × rows add
-    row_effect: float
+    row_effect: Floats  # (models,), as in Contributions
 
     @property
     def n_rows(self) -> int:
@@ -121,7 +121,7 @@ class Scores:
             seeds=parts.sum(axis=0),
             interaction=interaction,
             seed_freedom=_welch(parts, np.stack([self.runs[first], self.runs[second]])),
-            row_effect=np.full(len(first), self.row_effect),
+            row_effect=np.maximum(self.row_effect[first], self.row_effect[second]),
             n_rows=self.n_rows,
         )
         return self.values[first] - self.values[second], spread
@@ -136,7 +136,7 @@ class Scores:
             seeds=parts[0],
             interaction=interaction,
             seed_freedom=_welch(parts, self.runs[None]),
-            row_effect=np.full(len(self.runs), self.row_effect),
+            row_effect=self.row_effect,
             n_rows=self.n_rows,
         )
 
@@ -182,7 +182,7 @@ def scores(models: Sequence[Contributions]) -> Scores:
         covariance=np.atleast_2d(np.cov(means)),
         seeds=np.array([seeds for seeds, _ in apart]),
         interaction=np.array([interaction for _, interaction in apart]),
-        row_effect=max(model.row_effect for model in models),
+        row_effect=np.array([model.row_effect for model in models]),
     )
 
 

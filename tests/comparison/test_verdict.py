@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from sklearn.metrics import accuracy_score, f1_score, log_loss
+from sklearn.metrics import f1_score, log_loss
 
 from pipeline.comparison.decisions import rounded
 from pipeline.comparison.spec import CompareSpec
@@ -222,6 +222,16 @@ def test_another_models_single_run_changes_nothing() -> None:
     assert odd.method == "rows alone (one seed)"  # of one run and five: McNemar's test is for two
     assert odd.seeds == (1, 5)
     assert (odd.p_value < 0.05) == (odd.low > 0 or odd.high < 0)
+
+
+def test_a_model_that_predicts_one_class_alone_widens_only_its_own_intervals() -> None:
+    """Where a model never predicts class 1 nothing is known of its precision; of two others it is what it was."""
+    ledger = make_ledger({"linear": 0.5, "relu": 2.0, "never": 1.0}, seeds=5, rows=200)
+    ledger.loc[ledger["model"] == "never", "threshold"] = 1.0
+    beside, never = judged(ledger, "precision")
+    alone = the_verdict(ledger[ledger["model"] != "never"], "precision")
+    assert (beside.low, beside.high) == (alone.low, alone.high)
+    assert never.high - never.low > 1
 
 
 def test_many_pairs_are_adjusted_and_the_interval_is_not() -> None:
