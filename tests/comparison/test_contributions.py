@@ -8,7 +8,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import metrics as sk
 
 from pipeline.artifacts import Floats
-from pipeline.comparison.contributions import CLASSIFICATION, REGRESSION, Predictions, contributions, metrics_for
+from pipeline.comparison.contributions import (
+    AUC_ROW_EFFECT,
+    CLASSIFICATION,
+    REGRESSION,
+    Predictions,
+    contributions,
+    metrics_for,
+)
 from tests.comparison.making import random_predictions
 
 MEANS = ("accuracy", "log_loss", "mae", "mse")
@@ -169,8 +176,16 @@ def test_one_row_gone_wrong_changes_shares_by_its_weight() -> None:
     assert effect["recall"] == pytest.approx(40 / 10)
     assert effect["precision"] == pytest.approx(40 / 16)
     assert effect["f1"] == pytest.approx(40 / 26)
-    assert 0 < effect["roc_auc"] < 40 / 10
+    assert effect["roc_auc"] == pytest.approx(AUC_ROW_EFFECT * 40 / 10)
     assert effect["log_loss"] == 0
+
+
+def test_a_row_of_a_macro_average_counts_as_the_mean_over_classes() -> None:
+    """Each class has its own part of the rows; the macro average moves by the mean of what they do."""
+    truth = np.repeat([0, 1, 2], [20, 10, 5])
+    predictions = Predictions(truth, np.full((1, 35, 3), 1 / 3), np.array([np.nan]))
+    effect = contributions("recall", predictions).row_effect
+    assert effect == pytest.approx((35 / 20 + 35 / 10 + 35 / 5) / 3)
 
 
 @pytest.mark.parametrize("metric", REGRESSION)

@@ -143,6 +143,12 @@ def test_few_datasets_say_so() -> None:
     """With fewer than six datasets nothing that two models do could be significant, and the sentence says it."""
     assert ranking(np.array([[0.1, 0.9]] * 5)).p_value == pytest.approx(2 / 2**5)
     assert "few datasets can hardly show more" in ranking(np.array([[0.1, 0.9]] * 5)).sentence
+    three = ranking(np.random.default_rng(0).normal([0, 5, 9], 1, (5, 3)))
+    assert three.p_value < 0.05
+    assert "few" not in three.sentence
+    undecided = ranking(np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7], [0.9, 0.05], [0.2, 0.5], [0.6, 0.55]]))
+    assert undecided.p_value > 0.05
+    assert undecided.sentence.endswith(f"(Wilcoxon p = {undecided.p_value:.2g}).")
     six = ranking(np.array([[0.1, 0.9]] * 6) + np.arange(6)[:, None] * [0, 0.01])
     assert six.p_value == pytest.approx(2 / 2**6)
     assert "the ranks differ" in six.sentence

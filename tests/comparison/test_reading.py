@@ -87,7 +87,7 @@ def test_runs_of_other_rows_or_labels_are_refused(column: str) -> None:
     """Two runs that were measured on different rows, or on other truths, aren't compared: one line says which."""
     ledger = make_ledger(SKILLS)
     odd = (ledger["model"] == "relu") & (ledger["seed"] == 1)
-    ledger.loc[odd, column] = 1 - ledger.loc[odd, column]
+    ledger.loc[odd, column] = {"row_id": ledger["row_id"] + 1, "label": 1 - ledger["label"]}[column]
     with pytest.raises(BadInput) as raised:
         read_draws(ledger, "d", "test", 2)
     line = str(raised.value)

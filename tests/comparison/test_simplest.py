@@ -74,10 +74,10 @@ def test_sentences_say_what_is_shown() -> None:
     )
     close = {"a": hits(0.9), "b": hits(0.9)}
     close["b"][:, :4] = False
-    found = recommended(costs, close, equivalence=0.001)
+    found = recommended(costs, close, equivalence=0.012)
     assert not found.standings[0].shown
     assert found.sentence == (
-        "d: b (10 parameters) will do; that it is more than 0.1 points of accuracy behind a, the best, isn't shown"
+        "d: b (10 parameters) will do; that it is more than 1.2 points of accuracy behind a, the best, isn't shown"
         f" (it may be up to {100 * found.standings[0].high:.1f} points)."
     )
 

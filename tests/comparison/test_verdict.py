@@ -169,6 +169,26 @@ def test_one_run_each_by_other_metrics_stand_on_rows_alone() -> None:
     assert (verdict.low, verdict.high) == pytest.approx((interval.low, interval.high))
 
 
+def test_single_runs_that_are_not_separable_ask_for_no_number_of_rows() -> None:
+    """What rows or seeds would tell isn't known from one seed, and isn't said."""
+    ledger = make_ledger({"linear": 0.8, "relu": 1.3}, seeds=1, rows=40)
+    for metric in ("accuracy", "f1", "log_loss"):
+        verdict = the_verdict(ledger, metric)
+        assert (verdict.decision, verdict.rows_needed, verdict.seeds_needed) == ("not separable", None, None)
+        assert verdict.difference != 0
+        assert verdict.sentence.endswith("1 seed × 40 rows. With one seed, the luck of training isn't in the interval.")
+
+
+def test_among_many_pairs_more_is_needed() -> None:
+    """Each pair may spend only its part of alpha, and the number of seeds that would tell is that of this part."""
+    ledger = make_ledger({"linear": 0.8, "relu": 1.3, "wide": 1.3}, seeds=9, rows=40, random_state=7)
+    alone = the_verdict(ledger[ledger["model"] != "wide"])
+    beside = judged(ledger)[0]
+    assert (alone.difference, alone.low, alone.high) == (beside.difference, beside.low, beside.high)
+    assert alone.seeds_needed is not None
+    assert beside.seeds_needed is None or beside.seeds_needed > alone.seeds_needed
+
+
 def test_rows_of_the_validation_part_are_named() -> None:
     """Where there are no test rows the sentence says whose rows it stands on."""
     ledger = make_ledger(SKILLS, part="validation")
