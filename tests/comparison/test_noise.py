@@ -59,6 +59,16 @@ def test_the_split_is_what_seeds_and_rows_leave_over() -> None:
         assert np.mean(np.square(np.array(found, dtype=float))) == pytest.approx(split**2, abs=0.03, rel=0.1)
 
 
+def test_few_draws_of_restless_runs_tell_the_split_without_bias() -> None:
+    """The variance between few draws is estimated without bias, and noise of single predictions isn't the split's."""
+    random = np.random.default_rng(4)
+    found = [
+        the_noise([drawn(random, 3, 20, split=2.0, seed=0.4, row=1.0, both=8.0) for _ in range(6)]).split
+        for _ in range(400)
+    ]
+    assert np.mean(np.square(np.array(found, dtype=float))) == pytest.approx(4.0, rel=0.13)
+
+
 def test_noise_has_the_same_meaning_with_and_without_draws() -> None:
     """Seeds and test rows are taken apart within each draw, and averaged over draws."""
     random = np.random.default_rng(2)
