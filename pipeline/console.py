@@ -90,6 +90,7 @@ def show(experiment: Experiment, finished: Finished) -> None:
     if finished.runs is None:
         _say(f"run {finished.run_id} is in the tracking store; there are no final numbers before stage evaluate")
         return
+    from pipeline.comparison.comparability import look_notes
     from pipeline.stages.report import notes, resample_notes
 
     replicates = _seeds(len(experiment.seeds)) + (
@@ -98,7 +99,8 @@ def show(experiment: Experiment, finished: Finished) -> None:
     _say(f"{experiment.name}: mean ± standard deviation over {replicates}")
     console.print(score_table(experiment, finished))
     resampling = resample_notes(finished.searches, experiment.shared_tables, experiment.resamples)
-    for note in (*notes(finished.splits, finished.runs, experiment.threshold), *resampling):
+    looks = look_notes(finished.splits, finished.looks)
+    for note in (*notes(finished.splits, finished.runs, experiment.threshold), *resampling, *looks):
         _say(note)
     if finished.report is not None:
         show_report(finished.report)

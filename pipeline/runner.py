@@ -85,6 +85,7 @@ class Finished:
     best: dict[tuple[str, str], str] = field(default_factory=dict)  # dataset, model → run id
     report: Path | None = None
     searches: tuple[Search, ...] = ()
+    looks: dict[str, int] = field(default_factory=dict)  # dataset → looks at its final rows in this store
 
 
 @dataclass
@@ -338,6 +339,8 @@ def _write_population(
     """Write the model runs of one population; the best of resample 0 is also logged as a servable model."""
     evaluated = walk.options.reaches("evaluate")
     best = best_run(trained) if evaluated and task.split.resample == 0 else None
+    if evaluated and any(run_of.failure is None for run_of in trained):
+        comparison.mark_look(task.split)
     for run_of in trained:
         run_id = comparison.write_training(run_of, task.split)
         model = evaluate(task.split, run_of, task.goal) if evaluated else EvaluatedModel(run_of)
@@ -386,7 +389,7 @@ def _conclude(
         )
     if not walk.options.reaches("evaluate"):
         return finished
-    finished = replace(finished, runs=runs, best=progress.best)
+    finished = replace(finished, runs=runs, best=progress.best, looks=comparison.write_looks())
     if not walk.options.reaches("report"):
         return finished
     from pipeline.stages.report import ReportInput, Representative, median_runs
@@ -411,6 +414,7 @@ def _conclude(
         provenance=origin,
         searches=finished.searches,
         goal=experiment.threshold,
+        looks=finished.looks,
     )
     folder = _report(source, walk)
     comparison.write_report(folder)

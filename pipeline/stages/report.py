@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.artifacts import Network, Search, Split
+from pipeline.comparison.comparability import look_notes, looks_words
 from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.figures import boundaries, classes, confusion, curves, regression, roc, thresholds, tuning
 from pipeline.figures.boundaries import Boundary
@@ -72,6 +73,7 @@ class ReportInput:
     resamples: int = 1
     shared_tables: frozenset[str] = frozenset()
     goal: Goal = HALF  # of the threshold
+    looks: Mapping[str, int] = field(default_factory=dict)  # dataset → looks at its final rows in the store
 
     def of(self, dataset: str, table: pd.DataFrame) -> pd.DataFrame:
         """Return one dataset's rows of a table, those of resample 0: what a picture shows."""
@@ -351,6 +353,7 @@ def render(source: ReportInput, figures: Path) -> str:
         notes=[
             *notes(source.splits, source.runs, source.goal),
             *resample_notes(source.searches, source.shared_tables, source.resamples),
+            *look_notes(source.splits, source.looks),
         ],
         tuned={name: tuned_table(source.searches, name) for name in source.splits},
     )
@@ -509,6 +512,7 @@ def _section(source: ReportInput, name: str) -> dict[str, Any]:
         "metrics": _metric_table(source, name),
         "classes": _class_table(source, name),
         "plane": _is_plane(split),
+        "looks": looks_words(split.final, source.looks[name]) if name in source.looks else "",
     }
 
 

@@ -23,6 +23,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 
 from pipeline.artifacts import EvaluatedModel, Search, Split, TrainedModel, Trial, TrialState
+from pipeline.comparison.comparability import rows_digest
 from pipeline.errors import StoreError
 from pipeline.experiment import Experiment, to_yaml
 from pipeline.interruption import deferred
@@ -30,6 +31,7 @@ from pipeline.stages.tune import SearchPlan
 from pipeline.tracking import records
 from pipeline.tracking.afterwards import set_status_afterwards
 from pipeline.tracking.files import save_searches, save_split
+from pipeline.tracking.looks import looks_at
 from pipeline.tracking.provenance import Provenance
 from pipeline.tracking.records import Record
 from pipeline.tracking.store import connect, one_line
@@ -56,6 +58,7 @@ class ComparisonWriter:
         self._is_mlflow_runs = os.environ.get("MLFLOW_RUN_ID") == parent.info.run_id
         self._open_children: list[str] = []
         self._search_runs: dict[str, str] = {}  # study → run id
+        self._looks: dict[str, set[str]] = {}  # dataset → digests of the final rows looked at
         self.run_id: str = parent.info.run_id
         self.experiment_id: str = parent.info.experiment_id
 
@@ -106,6 +109,21 @@ class ComparisonWriter:
             (folder / "network").mkdir()
             save_network(trained.network, folder / "network")
         return run_id
+
+    @deferred()
+    def mark_look(self, split: Split) -> None:
+        """Leave a mark, before final rows are read, that this comparison has looked at them."""
+        name, digest = split.dataset.name, rows_digest(split)
+        if digest not in self._looks.setdefault(name, set()):
+            self._client.set_tag(self.run_id, records.look_tag(digest), name)
+            self._looks[name].add(digest)
+
+    @deferred()
+    def write_looks(self) -> dict[str, int]:
+        """Log how often each dataset's final rows have been looked at by now, this comparison included."""
+        looks = looks_at(self._client, self._looks)
+        self._log(self.run_id, records.looks_record(looks, time.time()))
+        return looks
 
     @deferred()
     def write_evaluation(self, model: EvaluatedModel, run_id: str) -> None:
