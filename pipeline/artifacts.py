@@ -193,6 +193,7 @@ class EvaluatedModel:
     metrics: Mapping[str, float] = field(default_factory=dict)
     predictions: pd.DataFrame | None = None
     threshold: Threshold | None = None  # None unless there are two classes
+    predict_seconds: float | None = None  # from one raw row to its prediction
 
 
 TrialState = Literal["complete", "pruned", "failed"]

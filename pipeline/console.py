@@ -16,10 +16,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.units import metric_name
+
 if TYPE_CHECKING:
     from pipeline.artifacts import Search
+    from pipeline.comparison.outcome import Outcome
     from pipeline.experiment import Experiment
-    from pipeline.runner import Finished, Stage
+    from pipeline.runner import Compared, Finished, Stage
 
 DEFAULT_UI = "http://127.0.0.1:5000"
 
@@ -83,8 +86,7 @@ class _Count(bars.ProgressColumn):
 
 def show(experiment: Experiment, finished: Finished) -> None:
     """Print what came out, and what to look at next."""
-    # Piped output has no width of its own; a table cut to 80 columns would lose its numbers.
-    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console = _console()
     if finished.searches:
         _show_searches(console, finished.searches)
     if finished.runs is None:
@@ -98,6 +100,8 @@ def show(experiment: Experiment, finished: Finished) -> None:
     )
     _say(f"{experiment.name}: mean ± standard deviation over {replicates}")
     console.print(score_table(experiment, finished))
+    if finished.outcome is not None:
+        show_verdicts(finished.outcome)
     resampling = resample_notes(finished.searches, experiment.shared_tables, experiment.resamples)
     looks = look_notes(finished.splits, finished.looks)
     for note in (*notes(finished.splits, finished.runs, experiment.threshold), *resampling, *looks):
@@ -107,9 +111,39 @@ def show(experiment: Experiment, finished: Finished) -> None:
     _show_runs(finished)
 
 
+def show_verdicts(outcome: Outcome) -> None:
+    """Print what can be repeated, the table of verdicts by the metric shown first, and which model to take."""
+    from pipeline.stages.report_verdict import conclusions, sentences, verdict_rows
+
+    rows = verdict_rows(outcome.primary())
+    if rows:
+        shown = Table()
+        for heading in ("dataset", "model − baseline", "metric"):
+            shown.add_column(heading)
+        interval = f"{100 * (1 - outcome.spec.alpha):g} % interval"
+        for heading in ("difference", interval, "p (Holm)"):
+            shown.add_column(heading, justify="right")
+        for heading in ("verdict", "would tell"):
+            shown.add_column(heading)
+        for row in rows:
+            cells = (row.dataset, row.pair, row.metric, row.difference, row.interval, row.p_value, row.decision)
+            shown.add_row(*(escape(cell) for cell in (*cells, row.needed)))
+        _console().print(shown)
+    for line in (*sentences(outcome), *conclusions(outcome)):
+        _say(line)
+
+
 def show_report(folder: Path) -> None:
     """Print where a report lies."""
     _say(f"report    {folder / 'index.html'}")
+
+
+def show_compared(compared: Compared) -> None:
+    """Print what a comparison of stored runs says, what to bear in mind, and where it lies."""
+    show_verdicts(compared.outcome)
+    for note in compared.notes:
+        _say(note)
+    _say(f"verdicts  {compared.folder / 'verdicts.json'}")
 
 
 def show_experiments(experiments: list[tuple[Path, str]]) -> None:
@@ -124,14 +158,14 @@ def show_experiments(experiments: list[tuple[Path, str]]) -> None:
 
 def score_table(experiment: Experiment, finished: Finished) -> Table:
     """Build the table model × dataset: mean ± standard deviation over all runs of the metric shown first."""
-    from pipeline.stages.report import METRIC_WORDS, cell, runs_of
+    from pipeline.stages.report import cell, runs_of
 
     runs = finished.runs
     assert runs is not None
     table = Table()
     table.add_column("model")
     for dataset, split in finished.splits.items():
-        metric = METRIC_WORDS.get(finished.metrics[dataset], finished.metrics[dataset])
+        metric = metric_name(finished.metrics[dataset])
         table.add_column(f"{dataset}\n{split.final} {metric}", justify="right")
     for model in experiment.models:
         cells = [cell(runs_of(runs, dataset, model), finished.metrics[dataset]) for dataset in finished.splits]
@@ -186,6 +220,11 @@ def _show_runs(finished: Finished) -> None:
         _say(f"runs      mlflow ui{store}   then {base}/#/experiments/{finished.experiment_id}/runs")
     for dataset, address in compare_addresses(finished, base).items():
         _say(f"compare   {dataset}: {address}")
+
+
+def _console() -> Console:
+    # Piped output has no width of its own; a table cut to 80 columns would lose its numbers.
+    return Console() if sys.stdout.isatty() else Console(width=200)
 
 
 def _say(line: str) -> None:

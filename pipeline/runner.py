@@ -29,6 +29,7 @@ from pipeline.stages.tune import connect as connect_storage
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pipeline.comparison.outcome import Outcome
     from pipeline.stages.report import ReportInput
     from pipeline.stages.tuning.study import Storage
     from pipeline.tracking.writer import ComparisonWriter
@@ -84,6 +85,7 @@ class Finished:
     runs: pd.DataFrame | None = None  # metrics.csv
     best: dict[tuple[str, str], str] = field(default_factory=dict)  # dataset, model → run id
     report: Path | None = None
+    outcome: Outcome | None = None
     searches: tuple[Search, ...] = ()
     looks: dict[str, int] = field(default_factory=dict)  # dataset → looks at its final rows in this store
 
@@ -413,12 +415,14 @@ def _conclude(
         },
         provenance=origin,
         searches=finished.searches,
+        spec=experiment.compare,
         goal=experiment.threshold,
         looks=finished.looks,
     )
     folder = _report(source, walk)
     comparison.write_report(folder)
-    return replace(finished, report=folder)
+    comparison.write_verdicts(source.outcome)
+    return replace(finished, report=folder, outcome=source.outcome)
 
 
 def _sort(models: list[EvaluatedModel], experiment: Experiment) -> None:
@@ -445,3 +449,34 @@ def rebuild_report(run_id: str, reports: Path, listener: Listener) -> Path:
     from pipeline.tracking.reader import read_comparison
 
     return _report(read_comparison(run_id), _Walk(Options(reports=reports), listener))
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """What `compare` leaves to be looked at."""
+
+    outcome: Outcome
+    notes: tuple[str, ...]
+    folder: Path
+
+
+def compare(run_ids: Sequence[str], reports: Path) -> Compared:
+    """Compare model runs that are in the store already, those of several comparisons too; nothing is trained.
+
+    Raises
+    ------
+    BadInput
+        When the runs aren't there or can't be compared; nothing was written then.
+    """
+    from pipeline.comparison.comparability import look_notes
+    from pipeline.stages.compare import write
+    from pipeline.tracking.compared import read_compared
+    from pipeline.tracking.looks import looks_at
+    from pipeline.tracking.store import connect
+    from pipeline.tracking.writer import write_compare
+
+    source = read_compared(run_ids)
+    looks = {name: before + 1 for name, before in looks_at(connect(), source.rows).items()}
+    folder = write(source, looks, reports / source.name)
+    write_compare(source.run_ids, source.rows, looks, folder)
+    return Compared(source.outcome, (*source.notes(), *look_notes(source.splits, looks)), folder)

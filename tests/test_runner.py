@@ -12,6 +12,8 @@ import pytest
 from pipeline.cli import main
 from tests.conftest import REPOSITORY, RESAMPLED, Finished, finish, runs_of, wait_for_runs
 
+CHANCE = ["run_id", "train_seconds", "predict_seconds"]  # columns that differ from run to run
+
 
 def roles(folder: Path) -> dict[str, int]:
     _, runs = runs_of(folder)
@@ -41,7 +43,7 @@ def test_workers_give_the_same_numbers(workspace: Path) -> None:
     tables = []
     for jobs in ("1", "2"):
         assert main([*slow_first, "--jobs", jobs, "--reports", jobs]) == 0
-        tables.append(pd.read_csv(f"{jobs}/tiny/metrics.csv").drop(columns=["run_id", "train_seconds"]))
+        tables.append(pd.read_csv(f"{jobs}/tiny/metrics.csv").drop(columns=CHANCE))
     pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 
@@ -54,7 +56,9 @@ def test_resample_0_is_the_experiment_without_resamples(resampled: Finished, tmp
         for run in (resampled, alone):
             table = pd.read_csv(run.report / name) if name.endswith("csv") else pd.read_parquet(run.report / name)
             assert table.columns[-1] == "resample"
-            own = table[table["resample"] == 0].drop(columns=["run_id", "train_seconds"], errors="ignore")
+            own = table[table["resample"] == 0].drop(
+                columns=["run_id", "train_seconds", "predict_seconds"], errors="ignore"
+            )
             tables.append(own.reset_index(drop=True))
         pd.testing.assert_frame_equal(*tables, check_exact=True)
         assert len(tables[1][keys].drop_duplicates()) == 8

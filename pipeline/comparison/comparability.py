@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.artifacts import Split
 from pipeline.errors import BadInput
 
-_SHOWN = 8  # digits of a digest that a complaint shows
+_SHORT = 8
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class RowsLookedAt:
     part: str  # "test" or "validation"
     digest: str  # SHA-256, as in Terms
     looks: int  # this one counted in
+
+
+def short(identifier: str) -> str:
+    """Return the first digits of a digest or run id, which are enough for people."""
+    return identifier[:_SHORT]
 
 
 def rows_digest(split: Split) -> str:
@@ -91,7 +96,7 @@ def _differences(first: Terms, second: Terms) -> Iterator[tuple[str, str]]:
     """What differs, with its remedy; not what merely follows from another difference."""
     if first.data != second.data:
         yield (
-            f"other data content (SHA-256 {first.data[:_SHOWN]} against {second.data[:_SHOWN]})",
+            f"other data content (SHA-256 {short(first.data)} against {short(second.data)})",
             "compare runs of the same table, or of the same generator, arguments and random_state",
         )
     elif (first.resample, first.part) != (second.resample, second.part):
@@ -101,7 +106,7 @@ def _differences(first: Terms, second: Terms) -> Iterator[tuple[str, str]]:
         )
     elif first.rows != second.rows:
         yield (
-            f"other {first.part} rows (SHA-256 {first.rows[:_SHOWN]} against {second.rows[:_SHOWN]})",
+            f"other {first.part} rows (SHA-256 {short(first.rows)} against {short(second.rows)})",
             "compare runs of the same split: test_size, random_state, stratify and shuffle",
         )
     if first.metrics != second.metrics:
@@ -110,4 +115,7 @@ def _differences(first: Terms, second: Terms) -> Iterator[tuple[str, str]]:
             "run the older one again with this version of Photofinish",
         )
     if first.threshold != second.threshold:
-        yield f"threshold rule {first.threshold} against {second.threshold}", "run one of them with the other's threshold"
+        yield (
+            f"threshold rule {first.threshold} against {second.threshold}",
+            "run one of them with the other's threshold",
+        )

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from pipeline.artifacts import Floats, Split
+from pipeline.artifacts import Floats, Integers, Split
 from pipeline.figures.canvas import (
     TITLE,
     balanced,
@@ -26,7 +26,7 @@ from pipeline.figures.canvas import (
     title,
 )
 from pipeline.figures.palette import FAINT, INK, QUIET, class_colours, probability_image
-from pipeline.labels import threshold_text
+from pipeline.labels import predicted_labels, threshold_text
 
 MOST_TRAIN, MOST_FINAL = 2000, 800  # points drawn at most; more would only hide the background
 _TALLEST, _WIDEST = 8.2, 12.0  # inches for all panels of the headline
@@ -42,6 +42,12 @@ class Boundary:
     seed: int
     accuracy: float  # on the final rows, 0…1
     threshold: float = 0.5  # on the probability of class 1; without effect on more classes
+
+    @property
+    def labels(self) -> Integers:
+        """Predicted class over the grid, (rows, columns)."""
+        table = self.probabilities.reshape(-1, self.probabilities.shape[-1])
+        return predicted_labels(table, self.threshold).reshape(self.probabilities.shape[:2])
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ watches the test rows too; the report says so.)
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 CLASSIFICATION_METRICS = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")
 REGRESSION_METRICS = ("mae", "mse", "rmse", "r2")
 METRICS_VERSION = "1"  # raise it when a definition changes: runs of other versions aren't compared
+LATENCY_CALLS = 20
 
 
 def evaluate(split: Split, trained: TrainedModel, goal: Goal = HALF) -> EvaluatedModel:
@@ -36,7 +38,17 @@ def evaluate(split: Split, trained: TrainedModel, goal: Goal = HALF) -> Evaluate
     parts: tuple[Part, ...] = ("validation", "test")
     predictions = pd.concat([_prediction_frame(split, trained, part, value) for part in parts], ignore_index=True)
     metrics = {**_final_metrics(split, predictions, value), **best_epoch(trained)}
-    return EvaluatedModel(trained, metrics, predictions, threshold)
+    return EvaluatedModel(trained, metrics, predictions, threshold, _latency(split, trained.network))
+
+
+def _latency(split: Split, network: Network) -> float:
+    """Seconds from one raw row to its prediction, the median of some calls: what a request costs that comes alone."""
+    row, seconds = split.rows(split.final)[:1], []
+    for _ in range(LATENCY_CALLS):
+        started = time.perf_counter()
+        predict(network, split, row)
+        seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds))
 
 
 def metrics_of(task: Task) -> tuple[str, ...]:

@@ -88,6 +88,7 @@ def _run_row(model: EvaluatedModel, run_id: str) -> dict[str, object]:
         **_threshold_row(model.threshold),
         "parameters": trained.network.parameter_count,
         "train_seconds": trained.seconds,
+        "predict_seconds": model.predict_seconds,
         "failure": trained.failure or "",
         "resample": trained.resample,
     }

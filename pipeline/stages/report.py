@@ -3,24 +3,53 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipeline.artifacts import Network, Search, Split
-from pipeline.comparison.comparability import look_notes, looks_words
+from pipeline.comparison.agreement import Agreement
+from pipeline.comparison.comparability import look_notes, looks_words, rows_looked_at
+from pipeline.comparison.outcome import Outcome, outcome_json
+from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import HALF, Goal
-from pipeline.figures import boundaries, classes, confusion, curves, regression, roc, thresholds, tuning
-from pipeline.figures.boundaries import Boundary
-from pipeline.labels import threshold_text
+from pipeline.figures import (
+    boundaries,
+    classes,
+    confusion,
+    curves,
+    disagreement,
+    forest,
+    noise,
+    ranks,
+    regression,
+    roc,
+    thresholds,
+    tuning,
+)
+from pipeline.figures.boundaries import BayesRule, Boundary
+from pipeline.figures.disagreement import Disagreement
+from pipeline.labels import predicted_labels, threshold_text
 from pipeline.stages.ledger import trials_frame
+from pipeline.stages.report_verdict import (
+    agreement_rows,
+    ceiling_lines,
+    conclusions,
+    sentences,
+    standing_rows,
+    verdict_rows,
+)
+from pipeline.stages.verdict import forest_frame, known_truth, noise_frame, verdict
 from pipeline.training.networks import predict_logits, probabilities
+from pipeline.units import metric_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,15 +57,7 @@ if TYPE_CHECKING:
 DatasetModel = tuple[str, str]
 
 DOTS_PER_INCH = 110
-METRIC_WORDS = {
-    "f1": "F1",
-    "roc_auc": "ROC AUC",
-    "log_loss": "log loss",
-    "mae": "MAE",
-    "mse": "MSE",
-    "rmse": "RMSE",
-    "r2": "R²",
-}
+MOST_MAPS = 4  # of disagreement; a table has the other pairs
 # Blue and orange tints meet in broad, smooth areas; PNG packs them better with the slower filter search.
 PNG_OPTIONS = {"optimize": True}
 
@@ -70,6 +91,7 @@ class ReportInput:
     representatives: Mapping[DatasetModel, Representative]
     provenance: Mapping[str, Any]
     searches: tuple[Search, ...] = ()
+    spec: CompareSpec = field(default_factory=CompareSpec)
     resamples: int = 1
     shared_tables: frozenset[str] = frozenset()
     goal: Goal = HALF  # of the threshold
@@ -78,6 +100,19 @@ class ReportInput:
     def of(self, dataset: str, table: pd.DataFrame) -> pd.DataFrame:
         """Return one dataset's rows of a table, those of resample 0: what a picture shows."""
         return table[(table["dataset"] == dataset) & (table["resample"] == 0)]
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What the predictions say of the models."""
+        return verdict(
+            self.splits,
+            self.runs,
+            self.ledger,
+            self.models,
+            self.spec,
+            metrics=self.metrics,
+            shared_tables=self.shared_tables,
+        )
 
     @property
     def replicates(self) -> str:
@@ -140,7 +175,8 @@ def report(source: ReportInput, folder: Path, advance: Callable[[float], None] =
     Returns
     -------
     Path
-        The folder, with `index.html`, `metrics.csv`, `predictions.parquet`, `history.parquet` and `figures/*.png`.
+        The folder, with `index.html`, `metrics.csv`, `predictions.parquet`, `history.parquet`, `verdicts.json` and
+        `figures/*.png`.
     """
     figures = folder / "figures"
     shutil.rmtree(figures, ignore_errors=True)
@@ -148,6 +184,7 @@ def report(source: ReportInput, folder: Path, advance: Callable[[float], None] =
     source.runs.to_csv(folder / "metrics.csv", index=False)
     source.ledger.to_parquet(folder / "predictions.parquet", index=False)
     source.history.to_parquet(folder / "history.parquet", index=False)
+    (folder / "verdicts.json").write_text(verdicts_json(source), encoding="utf-8")
     if source.searches:
         trials_frame(source.searches).to_csv(folder / "trials.csv", index=False)
     for picture in all_pictures(source):
@@ -157,9 +194,76 @@ def report(source: ReportInput, folder: Path, advance: Callable[[float], None] =
     return folder
 
 
+def verdicts_json(source: ReportInput) -> str:
+    """Write the verdicts as JSON text; reports/README.md documents it."""
+    named = {"experiment": source.name, "run_id": source.run_id, "threshold": source.goal.rule}
+    plain = outcome_json(source.outcome, rows_looked_at(source.splits, source.looks))
+    return json.dumps({**named, **plain}, indent=1, ensure_ascii=False) + "\n"
+
+
 def all_pictures(source: ReportInput) -> list[Picture]:
-    """Every picture of a report: the headline first, then dataset by dataset."""
-    return [*headline(source), *(picture for name in source.drawable for picture in dataset_pictures(source, name))]
+    """Every picture of a report: verdicts first, then the headline, then dataset by dataset."""
+    first = [*verdict_pictures(source), *headline(source)]
+    return [*first, *(picture for name in source.drawable for picture in dataset_pictures(source, name))]
+
+
+def verdict_pictures(source: ReportInput) -> list[Picture]:
+    """Return differences with their intervals and the noise, each for every metric shown first, and the mean ranks."""
+    pictures: list[Picture] = []
+    for metric in dict.fromkeys(source.metrics.values()):
+        suffix = "" if metric == next(iter(source.metrics.values())) else f"_{metric}"
+        pictures += [*_forest(source, metric, f"forest{suffix}.png"), *_noise(source, metric, f"noise{suffix}.png")]
+    return [*pictures, *_ranks(source)]
+
+
+def _forest(source: ReportInput, metric: str, file: str) -> Iterator[Picture]:
+    frame, spec, baseline = forest_frame(source.outcome, metric), source.spec, source.outcome.baseline
+    if not (frame["baseline"] == baseline).any():
+        return
+    yield Picture(
+        file,
+        "Differences",
+        f"{100 * (1 - spec.alpha):g} % intervals that account for {_accounted(source)}. Decisions are corrected for the"
+        " number of pairs (Holm); intervals are not.",
+        lambda: forest.draw_forest(
+            frame, metric=metric, baseline=baseline, equivalence=spec.equivalence, confidence=1 - spec.alpha
+        ),
+    )
+
+
+def _accounted(source: ReportInput) -> str:
+    if source.resamples > 1:
+        return "the split, the seeds and the choice of test rows"
+    one = min((min(verdict.seeds) for verdict in source.outcome.primary()), default=1) < 2
+    return "the choice of test rows, not for the luck of the one seed" if one else "seeds and the choice of test rows"
+
+
+def _noise(source: ReportInput, metric: str, file: str) -> Iterator[Picture]:
+    frame = noise_frame(source.outcome, source.metrics, metric)
+    if frame["deviation"].notna().any():
+        yield Picture(
+            file,
+            "Noise",
+            "How much a score would move (one standard deviation) if only the seed, only the test rows, or only the"
+            " split were drawn anew.",
+            lambda: noise.draw_noise(frame, metric=metric),
+        )
+
+
+def _ranks(source: ReportInput) -> Iterator[Picture]:
+    ranking = source.outcome.ranking
+    if ranking is not None and len(ranking.models) > 2:
+        yield Picture(
+            "ranks.png",
+            "Mean ranks",
+            ranking.sentence,
+            lambda: ranks.draw_ranks(
+                pd.Series(ranking.mean_ranks, index=list(ranking.models)),
+                ranking.critical_difference,
+                datasets=ranking.datasets,
+                groups=[list(group) for group in ranking.groups],
+            ),
+        )
 
 
 def headline(source: ReportInput) -> list[Picture]:
@@ -173,7 +277,8 @@ def headline(source: ReportInput) -> list[Picture]:
             name: ({model: _boundary(source, name, model) for model in source.models}, _points(source, name))
             for name in planes
         }
-        return boundaries.draw_headline(panels, part=source.splits[planes[0]].final)
+        truths = {name: rule for name in planes if (rule := _bayes_rule(source.splits[name])) is not None}
+        return boundaries.draw_headline(panels, part=source.splits[planes[0]].final, truths=truths)
 
     caption = "Each panel is the network of the median seed, evaluated on a grid in the data's own units."
     caption += max(_labelled(source, name) for name in planes)  # the same of all datasets with two classes
@@ -207,6 +312,7 @@ def _class_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
             f" Small dots are train rows, outlined ones {part} rows.{labelled}",
             partial(_draw_boundaries, source, name),
         )
+        yield from _disagreement(source, name)
     yield Picture(
         f"{name}_confusion.png",
         "Confusion matrices",
@@ -306,7 +412,78 @@ def _draw_boundaries(source: ReportInput, name: str) -> Figure:
         feature_names=dataset.feature_names,
         class_names=dataset.class_names,
         part=source.splits[name].final,
+        truth=_bayes_rule(source.splits[name]),
     )
+
+
+def _bayes_rule(split: Split) -> BayesRule | None:
+    """Return what the law of the data says over the plane; None where it isn't known."""
+    known = known_truth(split)
+    if known is None:
+        return None
+    x, y = boundaries.grid(split.dataset.features)
+    plane = np.stack(np.meshgrid(x, y), axis=-1)
+    return BayesRule(x, y, known.law.posterior(plane.reshape(-1, 2)).reshape(len(y), len(x), -1))
+
+
+def _disagreement(source: ReportInput, name: str) -> Iterator[Picture]:
+    """Yield the maps of where pairs of models differ, where there is a plane; at most four of them can be read."""
+    usable = source.seeds(name)
+    pairs = [
+        one
+        for one in source.outcome.agreements
+        if one.dataset == name and one.model in usable and one.baseline in usable
+    ]
+    if pairs and _is_plane(source.splits[name]):
+        yield Picture(
+            f"{name}_disagreement.png",
+            "Where they disagree",
+            "The plane is tinted where the median seeds' networks predict different classes; rows that only one of them"
+            " predicts right have its colour. The shares are over all seeds.",
+            lambda: disagreement.draw_disagreement(
+                name,
+                [_map(source, name, pair) for pair in pairs[:MOST_MAPS]],
+                source.models,
+                feature_names=source.splits[name].dataset.feature_names,
+                part=source.splits[name].final,
+            ),
+        )
+
+
+def _map(source: ReportInput, name: str, pair: Agreement) -> Disagreement:
+    split = source.splits[name]
+    first, second = (_boundary(source, name, model) for model in (pair.model, pair.baseline))
+    assert first is not None  # both have representatives
+    assert second is not None
+    rule = _bayes_rule(split)
+    rows = source.of(name, source.ledger)
+    right = {
+        side: _right(rows, source.representatives[name, model].run_id, split)
+        for side, model in (("right_a", pair.model), ("right_b", pair.baseline))
+    }
+    x, y = split.dataset.features[split.rows(split.final)].T
+    shares = (pair.only_model, pair.only_baseline, pair.both_right, pair.both_wrong)
+    return Disagreement(
+        pair.model,
+        pair.baseline,
+        first.x,
+        first.y,
+        first.labels,
+        second.labels,
+        None if rule is None else rule.posterior.argmax(axis=-1),
+        pd.DataFrame({"x": x, "y": y, **right}),
+        dict(zip(disagreement.OUTCOMES, shares, strict=True)),
+    )
+
+
+def _right(rows: pd.DataFrame, run_id: str, split: Split) -> npt.NDArray[np.bool_]:
+    """Whether a run labels each final row right, in the split's order."""
+    own = rows[(rows["run_id"] == run_id) & (rows["split"] == split.final)].set_index("row_id")
+    own = own.loc[split.rows(split.final)]
+    columns = [f"p_{label}" for label in range(len(split.dataset.class_names))]
+    labels = predicted_labels(own[columns].to_numpy(np.float64), float(own["threshold"].fillna(0.5).iloc[0]))
+    right: npt.NDArray[np.bool_] = labels == own["label"].to_numpy()
+    return right
 
 
 def _is_plane(split: Split) -> bool:
@@ -346,7 +523,8 @@ def render(source: ReportInput, figures: Path) -> str:
     environment.filters["inline"] = lambda file: _inline(figures / file)
     return environment.get_template("report.html").render(
         source=source,
-        words=METRIC_WORDS,
+        metric_name=metric_name,
+        verdict=_verdict_section(source),
         scores=score_table(source),
         headline=headline(source),
         sections=[_section(source, name) for name in source.splits],
@@ -357,6 +535,16 @@ def render(source: ReportInput, figures: Path) -> str:
         ],
         tuned={name: tuned_table(source.searches, name) for name in source.splits},
     )
+
+
+def _verdict_section(source: ReportInput) -> dict[str, Any]:
+    """Gather what the page says first."""
+    return {
+        "sentences": sentences(source.outcome),
+        "conclusions": conclusions(source.outcome),
+        "rows": verdict_rows(source.outcome.primary()),
+        "pictures": verdict_pictures(source),
+    }
 
 
 def score_table(source: ReportInput) -> list[dict[str, Any]]:
@@ -513,6 +701,18 @@ def _section(source: ReportInput, name: str) -> dict[str, Any]:
         "classes": _class_table(source, name),
         "plane": _is_plane(split),
         "looks": looks_words(split.final, source.looks[name]) if name in source.looks else "",
+        **_judged(source, name),
+    }
+
+
+def _judged(source: ReportInput, name: str) -> dict[str, Any]:
+    """Gather what the verdict says of one dataset."""
+    outcome = source.outcome
+    return {
+        "verdicts": verdict_rows([one for one in outcome.verdicts if one.dataset == name]),
+        "standings": [row for one in outcome.recommendations if one.dataset == name for row in standing_rows(one)],
+        "ceiling": [line for one in outcome.ceilings if one.dataset == name for line in ceiling_lines(one)],
+        "agreement": agreement_rows(outcome, name),
     }
 
 
@@ -523,7 +723,7 @@ def _metric_table(source: ReportInput, name: str) -> dict[str, Any]:
         ("mae", "rmse", "r2") if regression_target else ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")
     )
     rows = [(model, [cell(runs_of(source.runs, name, model), column) for column in columns]) for model in source.models]
-    return {"columns": [METRIC_WORDS.get(column, column) for column in columns], "rows": rows}
+    return {"columns": [metric_name(column) for column in columns], "rows": rows}
 
 
 def _class_table(source: ReportInput, name: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from pipeline.artifacts import Split
 from pipeline.comparison.ceilings import law_of
 from pipeline.comparison.outcome import KnownTruth, Outcome, conclude
 from pipeline.comparison.spec import CompareSpec
-from pipeline.comparison.verdict import Subject
+from pipeline.comparison.verdict import Pair, Subject
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +24,7 @@ def verdict(
     *,
     metrics: Mapping[str, str],
     shared_tables: Collection[str] = (),
+    pairs: Sequence[Pair] | None = None,
 ) -> Outcome:
     """Compare all models on all datasets; nothing is trained.
 
@@ -41,10 +42,12 @@ def verdict(
         Dataset → the metric shown first.
     shared_tables:
         Datasets whose resamples are splits of one table.
+    pairs:
+        Model and baseline of each pair, instead of those that the spec asks for.
     """
     subjects = [_subject(split, metrics[name], shared=name in shared_tables) for name, split in splits.items()]
     known = {name: truth for name, split in splits.items() if (truth := known_truth(split)) is not None}
-    return conclude(ledger, runs, subjects, models, spec, known)
+    return conclude(ledger, runs, subjects, models, spec, known, pairs)
 
 
 def known_truth(split: Split) -> KnownTruth | None:
@@ -60,3 +63,26 @@ def _subject(split: Split, metric: str, *, shared: bool) -> Subject:
     n_final, n_train = len(split.rows(split.final)), len(split.train)
     n_classes = len(split.dataset.class_names)
     return Subject(split.dataset.name, split.final, n_classes, metric, n_final / n_train if shared else 0.0)
+
+
+def forest_frame(outcome: Outcome, metric: str) -> pd.DataFrame:
+    """Every verdict by a metric that is shown first somewhere, where it is: what a forest plot draws."""
+    import pandas as pd
+
+    columns = ["dataset", "model", "baseline", "difference", "low", "high", "decision"]
+    shown = [verdict for verdict in outcome.primary() if verdict.metric == metric]
+    return pd.DataFrame([[getattr(verdict, column) for column in columns] for verdict in shown], columns=columns)
+
+
+def noise_frame(outcome: Outcome, metrics: Mapping[str, str], metric: str) -> pd.DataFrame:
+    """Deviations of the metric shown first, by source, on the datasets where it is this one."""
+    import pandas as pd
+
+    rows = [
+        (one.dataset, one.model, source, deviation)
+        for one in outcome.noise
+        if one.metric == metric == metrics[one.dataset]
+        for source, deviation in (("seed", one.seed), ("test rows", one.test_rows), ("split", one.split))
+    ]
+    frame = pd.DataFrame(rows, columns=["dataset", "model", "source", "deviation"])
+    return frame.astype({"deviation": float})

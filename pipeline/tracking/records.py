@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from pipeline.artifacts import Dataset, EvaluatedModel, History, Search, Split, Threshold, TrainedModel, Trial
-from pipeline.comparison.comparability import Terms, rows_digest
+from pipeline.comparison.comparability import Terms, rows_digest, short
+from pipeline.comparison.outcome import Outcome
 from pipeline.experiment import Experiment
 from pipeline.stages.evaluate import METRICS_VERSION
 
@@ -40,6 +42,7 @@ USER = "mlflow.user"
 OBJECTIVE = "objective"
 
 LOOK_DIGITS = 16  # of a digest of rows, in the name of the tag that a look at them leaves
+LONGEST_TAG = 8000  # MLflow cuts longer ones without a word
 TRIAL_CURVE_POINTS = 20  # enough to see how a trial went; there are many of them
 
 
@@ -105,7 +108,7 @@ def training_record(trained: TrainedModel, split: Split, experiment: Experiment,
 
 
 def terms_of(tags: Mapping[str, str], params: Mapping[str, str]) -> Terms:
-    """Return what a model run's numbers rest on, from what `training_record` says of it; empty where it says nothing."""
+    """Return what a model run's numbers rest on, as `training_record` says it; empty where it says nothing."""
     data, rows, metrics, threshold, part = (tags.get(key, "") for key in (DATA, ROWS, METRICS, THRESHOLD, FINAL_ROWS))
     return Terms(data, rows, metrics, threshold, part, int(params.get("resample", 0)))
 
@@ -116,13 +119,41 @@ def look_tag(digest: str) -> str:
 
 
 def looks_metric(dataset: str) -> str:
-    """Name the metric that holds how often a dataset's final rows had been looked at; MLflow's names hold no plus."""
-    return f"looks/{dataset.replace('+', ' plus ')}"
+    """Name the metric that holds how often a dataset's final rows had been looked at."""
+    return metric_key(f"looks/{dataset}")
 
 
 def looks_record(looks: Mapping[str, int], time: float) -> Record:
     """How often each dataset's final rows have been looked at, this time included."""
     return Record(metrics=tuple(MetricPoint(looks_metric(name), float(looks[name]), 0, time) for name in looks))
+
+
+def compare_record(
+    experiment: str, run_ids: Sequence[str], rows: Mapping[str, Iterable[str]], looks: Mapping[str, int], time: float
+) -> Record:
+    """Return what the run of a `compare` says: whom it compared, and which rows it looked at.
+
+    Parameters
+    ----------
+    experiment:
+        The first comparison's.
+    run_ids:
+        The runs compared.
+    rows:
+        Dataset → digests of its final rows.
+    looks:
+        Dataset → looks at these rows, this one included.
+    time:
+        Seconds since 1970.
+    """
+    tags = {
+        RUN_NAME: " · ".join(["compare", *map(short, run_ids)]),
+        ROLE: "compare",
+        EXPERIMENT: experiment,
+        COMPARED: json.dumps(list(run_ids)),
+        **{look_tag(digest): name for name, digests in rows.items() for digest in digests},
+    }
+    return Record(tags=tags, metrics=looks_record(looks, time).metrics)
 
 
 def search_record(study: str, dataset: str, model: str, experiment: Experiment, parent: str) -> Record:
@@ -219,6 +250,8 @@ def evaluation_record(model: EvaluatedModel) -> Record:
     named = {key if "/" in key else f"test/{key}": value for key, value in model.metrics.items()}
     named["parameters"] = float(model.trained.network.parameter_count)
     named["seconds/train"] = model.trained.seconds
+    if model.predict_seconds is not None:
+        named["seconds/predict_one_row"] = model.predict_seconds
     tags = {}
     if model.threshold:
         named |= _threshold_metrics(model.threshold)
@@ -235,6 +268,28 @@ def _threshold_metrics(threshold: Threshold) -> dict[str, float]:
     if threshold.validation_score is not None:
         metrics["threshold_validation_score"] = threshold.validation_score
     return metrics
+
+
+def verdict_record(outcome: Outcome, question: str, time: float) -> Record:
+    """Verdicts by the metric shown first: scalars as metrics, and their sentences as the run's description."""
+    points = []
+    for verdict in outcome.primary():
+        key = metric_key(f"verdict/{verdict.dataset}/{verdict.model}_vs_{verdict.baseline}")
+        values = {
+            "difference": verdict.difference,
+            "low": verdict.low,
+            "high": verdict.high,
+            "p_value": verdict.adjusted_p_value,
+        }
+        points += [MetricPoint(f"{key}/{name}", value, 0, time) for name, value in values.items()]
+    sentences = [verdict.sentence for verdict in outcome.primary()]
+    note = "\n\n".join([*filter(None, [question]), *sentences])
+    return Record(tags={NOTE: note[:LONGEST_TAG]} if sentences else {}, metrics=tuple(points))
+
+
+def metric_key(name: str) -> str:
+    """Write a name as MLflow's metric keys allow it: other characters than letters, digits, / _ - . and spaces as _."""
+    return re.sub(r"[^\w/.\- ]", "_", name)
 
 
 def stage_seconds_record(seconds: Mapping[str, float], time: float) -> Record:

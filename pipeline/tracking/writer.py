@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from mlflow.types import Schema, TensorSpec
 
 from pipeline.artifacts import EvaluatedModel, Search, Split, TrainedModel, Trial, TrialState
 from pipeline.comparison.comparability import rows_digest
+from pipeline.comparison.outcome import Outcome
 from pipeline.errors import StoreError
 from pipeline.experiment import Experiment, to_yaml
 from pipeline.interruption import deferred
@@ -229,9 +230,15 @@ class ComparisonWriter:
 
     @deferred()
     def write_report(self, folder: Path) -> None:
-        """Log a report's page and pictures to the parent; its tables are there already."""
+        """Log a report's page, pictures and verdicts to the parent; its tables are there already."""
+        self._client.log_artifact(self.run_id, str(folder / "verdicts.json"))
         self._client.log_artifact(self.run_id, str(folder / "index.html"), "report")
         self._client.log_artifacts(self.run_id, str(folder / "figures"), "report/figures")
+
+    @deferred()
+    def write_verdicts(self, outcome: Outcome) -> None:
+        """Log what is said of the models to the parent: scalars as metrics, sentences as its description."""
+        self._log(self.run_id, records.verdict_record(outcome, self._experiment.question, time.time()))
 
     @deferred()
     def write_stage_seconds(self, seconds: Mapping[str, float]) -> None:
@@ -241,7 +248,7 @@ class ComparisonWriter:
     def _log(self, run_id: str, record: Record) -> None:
         params = [Param(key, value) for key, value in record.params.items()]
         tags = [RunTag(key, value) for key, value in record.tags.items()]
-        metrics = [Metric(m.key, m.value, _milliseconds(m.time), m.step) for m in record.metrics]
+        metrics = _metrics(record)
         first, rest = metrics[: METRICS_PER_BATCH - len(params)], metrics[METRICS_PER_BATCH - len(params) :]
         self._client.log_batch(run_id, first, params, tags)
         for start in range(0, len(rest), METRICS_PER_BATCH):
@@ -286,6 +293,37 @@ def _open(experiment: Experiment) -> ComparisonWriter:
         return ComparisonWriter(client, run, experiment)
     except MlflowException as error:
         raise StoreError(f"the tracking store {mlflow.get_tracking_uri()}: {one_line(error)}") from error
+
+
+@deferred()
+def write_compare(
+    run_ids: Sequence[str], rows: Mapping[str, Collection[str]], looks: Mapping[str, int], folder: Path
+) -> None:
+    """Log what a `compare` has found as a run of its own, in the MLflow experiment of the first run that it names.
+
+    Parameters
+    ----------
+    run_ids:
+        The runs compared.
+    rows:
+        Dataset → digests of the final rows it looked at.
+    looks:
+        Dataset → looks at them, this one included.
+    folder:
+        With `verdicts.json`.
+    """
+    client = connect()
+    first = client.get_run(run_ids[0])
+    record = records.compare_record(first.data.tags[records.EXPERIMENT], run_ids, rows, looks, time.time())
+    tags = {**record.tags, records.USER: getpass.getuser()}
+    run = client.create_run(first.info.experiment_id, tags=tags, run_name=record.tags[records.RUN_NAME])
+    run_id, status = run.info.run_id, "FAILED"
+    try:
+        client.log_batch(run_id, _metrics(record))
+        client.log_artifact(run_id, str(folder / "verdicts.json"))
+        status = "FINISHED"
+    finally:
+        client.set_terminated(run_id, status)
 
 
 def fail_run(run_id: str, reason: str) -> None:
@@ -340,6 +378,10 @@ def _requirements() -> list[str]:
 
     # The public version: a local build label such as +cpu can't be installed from an index.
     return [f"torch=={torch.__version__.split('+')[0]}", f"numpy=={np.__version__}"]
+
+
+def _metrics(record: Record) -> list[Metric]:
+    return [Metric(m.key, m.value, _milliseconds(m.time), m.step) for m in record.metrics]
 
 
 def _milliseconds(seconds: float) -> int:

@@ -1,0 +1,169 @@
+"""Compare: the verdict on model runs of several comparisons, from their stored predictions; nothing is trained."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.artifacts import Split
+from pipeline.comparison.comparability import rows_looked_at, short
+from pipeline.comparison.outcome import Outcome, outcome_json
+from pipeline.comparison.spec import CompareSpec
+from pipeline.comparison.verdict import Pair
+from pipeline.errors import BadInput
+from pipeline.figures.forest import draw_forest
+from pipeline.stages.report import DOTS_PER_INCH, PNG_OPTIONS
+from pipeline.stages.verdict import forest_frame, verdict
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """Model runs of one comparison: all that were finished, or those that were named."""
+
+    run_id: str  # the comparison's
+    models: tuple[str, ...]  # that have runs here, in the order of the file
+    spec: CompareSpec
+    metrics: Mapping[str, str]  # dataset → the metric shown first
+    shared_tables: frozenset[str]
+    runs: pd.DataFrame  # of metrics.csv
+    ledger: pd.DataFrame  # of predictions.parquet
+
+    @property
+    def baseline(self) -> str:
+        """The experiment's baseline, or the first model where that has no runs here."""
+        return self.spec.baseline if self.spec.baseline in self.models else self.models[0]
+
+
+@dataclass(frozen=True, eq=False)
+class CompareInput:
+    """What is compared: entries in the order they were named, on datasets and resamples that all of them have."""
+
+    run_ids: tuple[str, ...]  # as named
+    entries: tuple[Entry, ...]
+    splits: Mapping[str, Split]  # each dataset's first resample
+    rows: Mapping[str, frozenset[str]]  # dataset → digests of its final rows, one a resample
+    left_out: tuple[str, ...] = ()  # what only some have, in sentences
+
+    @property
+    def name(self) -> str:
+        """Name of the folder of its report."""
+        return "-".join(["compare", *(short(run_id) for run_id in self.run_ids)])
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """Dataset → the metric shown first, as the first comparison has it."""
+        return {name: self.entries[0].metrics[name] for name in self.splits}
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What the predictions say of the models.
+
+        Raises
+        ------
+        BadInput
+            When there is but one model.
+        """
+        first, named = self.entries[0], names(self.entries)
+        spec = first.spec.model_copy(update={"baseline": named[first.run_id, first.baseline], "pairs": "baseline"})
+        return verdict(
+            self.splits,
+            pd.concat([_renamed(entry, entry.runs, named) for entry in self.entries], ignore_index=True),
+            pd.concat([_renamed(entry, entry.ledger, named) for entry in self.entries], ignore_index=True),
+            list(named.values()),
+            spec,
+            metrics=self.metrics,
+            shared_tables=first.shared_tables,
+            pairs=pairs(self.entries),
+        )
+
+    def notes(self) -> list[str]:
+        """Say what is left out, and whose settings count where they differ."""
+        return [*self.left_out, *_settings(self.entries)]
+
+
+def names(entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
+    """Name every comparison's models: those that several have get the comparison's id, `relu@1a2b3c4d`."""
+    counts = Counter(model for entry in entries for model in entry.models)
+    return {
+        (entry.run_id, model): model if counts[model] == 1 else f"{model}@{short(entry.run_id)}"
+        for entry in entries
+        for model in entry.models
+    }
+
+
+def pairs(entries: Sequence[Entry]) -> list[Pair]:
+    """Pair each model with its namesake in the first comparison that has it, else with the first one's baseline.
+
+    Raises
+    ------
+    BadInput
+        When there is but one model.
+    """
+    named, first = names(entries), entries[0]
+    origins: dict[str, str] = {}
+    found = []
+    for entry in entries:
+        for model in entry.models:
+            origin = origins.setdefault(model, entry.run_id)
+            other = (first.run_id, first.baseline) if origin == entry.run_id else (origin, model)
+            if other != (entry.run_id, model):
+                found.append((named[entry.run_id, model], named[other]))
+    if not found:
+        raise BadInput(
+            f"all runs are seeds of one model, {first.baseline}",
+            field="compare",
+            remedy="name runs of two models, or of two comparisons",
+        )
+    return found
+
+
+def write(source: CompareInput, looks: Mapping[str, int], folder: Path) -> Path:
+    """Write verdicts.json, and a forest plot for each metric shown first; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = outcome_json(source.outcome, rows_looked_at(source.splits, looks))
+    text = json.dumps({"compared": source.run_ids, **plain}, indent=1, ensure_ascii=False) + "\n"
+    (folder / "verdicts.json").write_text(text, encoding="utf-8")
+    for place, metric in enumerate(dict.fromkeys(source.metrics.values())):
+        frame = forest_frame(source.outcome, metric)
+        if len(frame):
+            file = folder / (f"forest_{metric}.png" if place else "forest.png")
+            baseline, spec = _one_baseline(frame), source.outcome.spec
+            figure = draw_forest(
+                frame, metric=metric, baseline=baseline, equivalence=spec.equivalence, confidence=1 - spec.alpha
+            )
+            figure.savefig(file, dpi=DOTS_PER_INCH, pil_kwargs=PNG_OPTIONS)
+    return folder
+
+
+def _one_baseline(frame: pd.DataFrame) -> str:
+    """Give a frame of pairs one baseline, which is what a forest plot draws; pairs are then named in full."""
+    baselines = frame["baseline"].unique()
+    if len(baselines) > 1:
+        frame["model"] = frame["model"] + " − " + frame["baseline"]
+        frame["baseline"] = "the other"
+    return str(frame["baseline"].iloc[0])
+
+
+def _renamed(entry: Entry, table: pd.DataFrame, named: Mapping[tuple[str, str], str]) -> pd.DataFrame:
+    return table.assign(model=[named[entry.run_id, model] for model in table["model"]])
+
+
+def _settings(entries: Sequence[Entry]) -> Iterator[str]:
+    first = entries[0]
+    for entry in entries[1:]:
+        differing = [
+            f"{key} ({getattr(first.spec, key)} against {getattr(entry.spec, key)})"
+            for key in ("metric", "alpha", "equivalence")
+            if getattr(first.spec, key) != getattr(entry.spec, key)
+        ]
+        if differing:
+            yield (
+                f"compare: {' and '.join(differing)} as {short(first.run_id)} has it;"
+                f" {short(entry.run_id)} has it otherwise."
+            )
