@@ -58,10 +58,12 @@ def rows_looked_at(splits: Mapping[str, Split], looks: Mapping[str, int]) -> dic
 
 def look_notes(splits: Mapping[str, Split], looks: Mapping[str, int]) -> list[str]:
     """Say from the second look on how often final rows have been looked at, and what that means."""
+    alike: dict[str, list[str]] = {}
+    for name, split in splits.items():
+        if looks.get(name, 0) > 1:
+            alike.setdefault(looks_words(split.final, looks[name]), []).append(name)
     return [
-        f"{name}: {looks_words(splits[name].final, looks[name])}; what was chosen by them is no longer tested by them."
-        for name in splits
-        if looks.get(name, 0) > 1
+        f"{', '.join(of)}: {words}; what was chosen by them is no longer tested by them." for words, of in alike.items()
     ]
 
 

@@ -89,7 +89,7 @@ class CompareInput:
 
 def names(entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
     """Name every comparison's models: those that several have get the comparison's id, `relu@1a2b3c4d`."""
-    counts = Counter(model for entry in entries for model in entry.models)
+    counts = _counts(entries)
     return {
         (entry.run_id, model): model if counts[model] == 1 else f"{model}@{short(entry.run_id)}"
         for entry in entries
@@ -98,35 +98,41 @@ def names(entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
 
 
 def pairs(entries: Sequence[Entry]) -> list[Pair]:
-    """Pair each model with its namesake in the first comparison that has it, else with the first one's baseline.
+    """Pair models of one name with the first of that name, and every other model with the first one's baseline.
 
     Raises
     ------
     BadInput
         When there is but one model.
     """
-    named, first = names(entries), entries[0]
+    named, counts, baseline = names(entries), _counts(entries), (entries[0].run_id, entries[0].baseline)
     origins: dict[str, str] = {}
     found = []
     for entry in entries:
         for model in entry.models:
-            origin = origins.setdefault(model, entry.run_id)
-            other = (first.run_id, first.baseline) if origin == entry.run_id else (origin, model)
-            if other != (entry.run_id, model):
-                found.append((named[entry.run_id, model], named[other]))
+            own, origin = (entry.run_id, model), origins.setdefault(model, entry.run_id)
+            if origin != entry.run_id:
+                found.append((named[own], named[origin, model]))
+            elif own != baseline and (counts[model] == 1 or entry is not entries[0]):
+                found.append((named[own], named[baseline]))
     if not found:
         raise BadInput(
-            f"all runs are seeds of one model, {first.baseline}",
+            f"all runs are seeds of one model, {baseline[1]}",
             field="compare",
             remedy="name runs of two models, or of two comparisons",
         )
     return found
 
 
+def _counts(entries: Sequence[Entry]) -> Counter[str]:
+    """Count the comparisons that have a model of each name."""
+    return Counter(model for entry in entries for model in entry.models)
+
+
 def write(source: CompareInput, looks: Mapping[str, int], folder: Path) -> Path:
     """Write verdicts.json, and a forest plot for each metric shown first; returns the folder."""
+    plain = outcome_json(source.outcome, rows_looked_at(source.splits, looks))  # refuses what it can't compare
     folder.mkdir(parents=True, exist_ok=True)
-    plain = outcome_json(source.outcome, rows_looked_at(source.splits, looks))
     text = json.dumps({"compared": source.run_ids, **plain}, indent=1, ensure_ascii=False) + "\n"
     (folder / "verdicts.json").write_text(text, encoding="utf-8")
     for place, metric in enumerate(dict.fromkeys(source.metrics.values())):
@@ -157,13 +163,7 @@ def _renamed(entry: Entry, table: pd.DataFrame, named: Mapping[tuple[str, str], 
 def _settings(entries: Sequence[Entry]) -> Iterator[str]:
     first = entries[0]
     for entry in entries[1:]:
-        differing = [
-            f"{key} ({getattr(first.spec, key)} against {getattr(entry.spec, key)})"
-            for key in ("metric", "alpha", "equivalence")
-            if getattr(first.spec, key) != getattr(entry.spec, key)
-        ]
-        if differing:
-            yield (
-                f"compare: {' and '.join(differing)} as {short(first.run_id)} has it;"
-                f" {short(entry.run_id)} has it otherwise."
-            )
+        for key in ("metric", "alpha", "equivalence"):
+            ours, theirs = (getattr(one.spec, key) for one in (first, entry))
+            if ours != theirs:
+                yield f"compare.{key}: {ours} counts, as in {short(first.run_id)}; {short(entry.run_id)} has {theirs}."

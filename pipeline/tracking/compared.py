@@ -54,7 +54,7 @@ def read_compared(given: Sequence[str]) -> CompareInput:
     client = connect()
     run_ids = tuple(dict.fromkeys(_find(client, text).info.run_id for text in given))
     if len(run_ids) < 2:
-        raise BadInput("names one run", field=given[0], remedy="name at least two different ones")
+        raise BadInput("is the only run named", field=given[0], remedy="name at least two different ones")
     chosen = _choose(client, run_ids)
     cells, left_out = _shared(chosen)
     chosen = [replace(one, runs=[run for run in one.runs if _cell(run) in cells]) for one in chosen]

@@ -129,7 +129,7 @@ def check_terms(runs: Iterable[Run]) -> None:
     by_cell: dict[tuple[str, str], dict[str, Terms]] = {}
     for run in runs:
         params, tags = run.data.params, run.data.tags
-        name = f"{run.info.run_name} ({short(run.info.run_id)})"
+        name = f"{run.info.run_name} ({short(run.info.run_id)} of {short(tags[records.PARENT])})"
         cell = by_cell.setdefault((params["dataset"], params["resample"]), {})
         cell[name] = records.terms_of(tags, params)
     for terms in by_cell.values():
