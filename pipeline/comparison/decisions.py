@@ -66,12 +66,15 @@ def needed(difference: float, spread: Spread, runs: int, alpha: float) -> tuple[
     """
     from scipy.special import ndtri
 
+    floor = -math.log(alpha) * float(spread.row_effect) / abs(difference)  # rows that the rule of three asks for
     allowed = (difference / float(ndtri(1 - alpha / 2) + ndtri(POWER))) ** 2
     interaction = float(spread.interaction)
     rows, seeds = float(spread.rows), max(float(spread.seeds) - interaction, 0.0)
+    by_rows = _times(spread.n_rows, varying=rows + interaction, fixed=seeds, allowed=allowed)
+    by_seeds = _times(runs, varying=seeds + interaction, fixed=rows, allowed=allowed)
     return (
-        _times(spread.n_rows, varying=rows + interaction, fixed=seeds, allowed=allowed),
-        _times(runs, varying=seeds + interaction, fixed=rows, allowed=allowed),
+        None if by_rows is None else max(by_rows, math.ceil(floor)),
+        by_seeds if spread.n_rows > floor else None,
     )
 
 

@@ -40,7 +40,7 @@ class Spread:
     seed_freedom: Floats  # degrees of freedom of `seeds`; infinite where seeds are no matter of chance
     row_freedom: Floats  # degrees of freedom of `rows`
     row_effect: Floats  # what one row gone wrong can change, as in Contributions
-    n_rows: int
+    n_rows: int  # different ones
 
     def half_width(self, alpha: Floats | float) -> Floats:
         """Half of the interval that misses the truth in a share `alpha` of samples, of the shape of the spread."""
@@ -189,13 +189,15 @@ def over_draws(values: Floats, test_share: float, row_effect: Floats, n_rows: in
     test_share:
         Test rows over training rows where the draws share a table, else 0.
     row_effect, n_rows:
-        As in `Spread`.
+        As in `Spread`, of one draw.
     """
     draws = len(values)
+    # Draws of one table meet the same test rows again, and can't meet more than there are.
+    different = n_rows * (min(draws, 1 + 1 / test_share) if test_share else draws)
     variance = values.var(axis=0, ddof=1) * (1 / draws + test_share)
     nothing = np.zeros(variance.shape)
     freedom = np.full(variance.shape, draws - 1.0)
-    return Spread(nothing, variance, nothing, freedom, freedom, row_effect, n_rows)
+    return Spread(nothing, variance, nothing, freedom, freedom, row_effect, int(different))
 
 
 def scores(models: Sequence[Contributions]) -> Scores:

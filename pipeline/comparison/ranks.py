@@ -110,5 +110,5 @@ def _groups(models: Sequence[str], means: Floats, difference: float) -> tuple[tu
 def _sentence(models: Sequence[str], means: Floats, p_value: float, test: str, datasets: int, alpha: float) -> str:
     places = ", ".join(f"{model} {mean:.2f}" for model, mean in zip(models, means, strict=True))
     verdict = "the ranks differ" if p_value < alpha else "the ranks don't differ beyond chance"
-    few = "; few datasets can hardly show more" if datasets < FEW_DATASETS and p_value >= alpha else ""
+    few = "; so few datasets could hardly show more" if datasets < FEW_DATASETS and p_value >= alpha else ""
     return f"Mean ranks over {datasets} datasets: {places}; {verdict} ({test} p = {p_value:.2g}){few}."

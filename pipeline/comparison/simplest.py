@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,15 +82,20 @@ def recommend(measured: Measured, spec: CompareSpec, costs: Mapping[str, Cost]) 
         chosen.model,
         measured.models[best],
         tuple(standings),
-        _sentence(chosen, measured.models[best], measured, spec),
+        _sentence(chosen, standings, measured, spec),
     )
 
 
-def _sentence(chosen: Standing, best: str, measured: Measured, spec: CompareSpec) -> str:
-    where, metric = measured.subject.name, metric_name(measured.metric)
+def _sentence(chosen: Standing, standings: Sequence[Standing], measured: Measured, spec: CompareSpec) -> str:
+    where, metric, best = measured.subject.name, metric_name(measured.metric), measured.models[measured.best()]
     size = f"{chosen.cost.parameters:,} parameters"
     if chosen.model == best:
-        return f"{where}: take {best} ({size}); no smaller model comes within noise of its {metric}."
+        alike = [one.model for one in standings if one is not chosen and one.within_noise]
+        if alike:
+            beside = f"{', '.join(alike)} {'is' if len(alike) == 1 else 'are'} within noise of it, and no smaller"
+        else:
+            beside = f"no other model comes within noise of its {metric}"
+        return f"{where}: take {best} ({size}); {beside}."
     margin = with_unit(measured.metric, spec.equivalence)
     if chosen.shown:
         return (

@@ -235,7 +235,7 @@ def _verdict(
         decision=decision,
         method=method,
         seeds=seeds,
-        rows=spread.n_rows,
+        rows=measured.draws[0].n_rows,
         resamples=len(measured.draws),
         pairs=n_pairs,
         rows_needed=rows_needed,

@@ -12,7 +12,7 @@ from pipeline.comparison.verdict import Verdict
 from pipeline.comparison.wording import amounts, signed, with_unit
 from pipeline.units import in_points, metric_name
 
-MOST_SENTENCES = 12  # more of them are read as a table
+MOST_SENTENCES = 8  # more of them are read as a table
 
 
 @dataclass(frozen=True)
@@ -120,4 +120,10 @@ def sentences(outcome: Outcome) -> list[str]:
 def conclusions(outcome: Outcome) -> list[str]:
     """Return recommendations, and the ranks where there are several datasets."""
     lines = [one.sentence for one in outcome.recommendations if len(one.standings) > 1]
+    judged = {verdict.dataset for verdict in outcome.verdicts}
+    lines += [
+        f"{one.dataset}: the baseline {outcome.baseline} has no finished run, so nothing was held against it."
+        for one in outcome.recommendations
+        if one.dataset not in judged and outcome.baseline not in {standing.model for standing in one.standings}
+    ]
     return [*lines, outcome.ranking.sentence] if outcome.ranking else lines

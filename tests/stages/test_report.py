@@ -35,8 +35,9 @@ class Page(HTMLParser):
 
 def test_folder_holds_what_the_contract_names(finished: Finished) -> None:
     """Page, tables and a picture of each kind for each dataset are there, and logged to the parent as artifacts."""
-    kinds = ("boundaries", "classes", "confusion", "curves", "roc", "thresholds")
-    pictures = {f"{dataset}_{kind}.png" for dataset in ("circles", "blobs") for kind in kinds} | {"headline.png"}
+    kinds = ("boundaries", "classes", "confusion", "curves", "disagreement", "roc", "thresholds")
+    pictures = {f"{dataset}_{kind}.png" for dataset in ("circles", "blobs") for kind in kinds}
+    pictures |= {"headline.png", "forest.png", "noise.png"}
     assert {path.name for path in (finished.report / "figures").iterdir()} == pictures
     metrics = pd.read_csv(finished.report / "metrics.csv")
     expected = ["dataset", "model", "seed", "run_id", "status", "accuracy", "precision", "recall", "f1", "roc_auc"]
@@ -44,14 +45,15 @@ def test_folder_holds_what_the_contract_names(finished: Finished) -> None:
     assert len(metrics) == 12
     run_id = finished.parent.info.run_id
     logged = {file.path for path in ("", "report") for file in finished.client.list_artifacts(run_id, path)}
-    assert {"report/index.html", "report/figures", "metrics.csv", "predictions.parquet", "history.parquet"} <= logged
+    tables = {"metrics.csv", "predictions.parquet", "history.parquet", "verdicts.json"}
+    assert {"report/index.html", "report/figures", *tables} <= logged
 
 
 def test_page_is_self_contained_and_escapes_what_it_shows(finished: Finished) -> None:
     """Every picture is inside the page, nothing is fetched, and a question with tags in it stays text."""
     page = Page((finished.report / "index.html").read_text(encoding="utf-8"))
     assert all(address.startswith(("data:image/png;base64,", "#")) for address in page.addresses)
-    assert sum(address.startswith("data:") for address in page.addresses) == 13
+    assert sum(address.startswith("data:") for address in page.addresses) == 17
     assert "b" not in page.tags
     assert "Is <b>this</b> a question?" in page.words
 
