@@ -149,11 +149,16 @@ def write(source: CompareInput, looks: Mapping[str, int], folder: Path) -> Path:
 
 def _one_baseline(frame: pd.DataFrame) -> str:
     """Give a frame of pairs one baseline, which is what a forest plot draws; pairs are then named in full."""
-    baselines = frame["baseline"].unique()
-    if len(baselines) > 1:
-        frame["model"] = frame["model"] + " − " + frame["baseline"]
+    if frame["baseline"].nunique() > 1:
+        frame["model"] = [_pair(*pair) for pair in zip(frame["model"], frame["baseline"], strict=True)]
         frame["baseline"] = "the other"
     return str(frame["baseline"].iloc[0])
+
+
+def _pair(model: str, baseline: str) -> str:
+    """Name a pair; the name that both have is said once. (An @ is never part of a model's own name.)"""
+    (name, _, run), (other, _, origin) = model.partition("@"), baseline.partition("@")
+    return f"{name}: {run} − {origin}" if name == other else f"{model} − {baseline}"
 
 
 def _renamed(entry: Entry, table: pd.DataFrame, named: Mapping[tuple[str, str], str]) -> pd.DataFrame:
