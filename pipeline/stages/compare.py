@@ -136,27 +136,30 @@ def write(source: CompareInput, looks: Mapping[str, int], folder: Path) -> Path:
     text = json.dumps({"compared": source.run_ids, **plain}, indent=1, ensure_ascii=False) + "\n"
     (folder / "verdicts.json").write_text(text, encoding="utf-8")
     for place, metric in enumerate(dict.fromkeys(source.metrics.values())):
-        frame = forest_frame(source.outcome, metric)
+        frame, spec = with_one_baseline(forest_frame(source.outcome, metric)), source.outcome.spec
         if len(frame):
-            file = folder / (f"forest_{metric}.png" if place else "forest.png")
-            baseline, spec = _one_baseline(frame), source.outcome.spec
             figure = draw_forest(
-                frame, metric=metric, baseline=baseline, equivalence=spec.equivalence, confidence=1 - spec.alpha
+                frame,
+                metric=metric,
+                baseline=frame["baseline"].iloc[0],
+                equivalence=spec.equivalence,
+                confidence=1 - spec.alpha,
             )
+            file = folder / (f"forest_{metric}.png" if place else "forest.png")
             figure.savefig(file, dpi=DOTS_PER_INCH, pil_kwargs=PNG_OPTIONS)
     return folder
 
 
-def _one_baseline(frame: pd.DataFrame) -> str:
+def with_one_baseline(frame: pd.DataFrame) -> pd.DataFrame:
     """Give a frame of pairs one baseline, which is what a forest plot draws; pairs are then named in full."""
-    if frame["baseline"].nunique() > 1:
-        frame["model"] = [_pair(*pair) for pair in zip(frame["model"], frame["baseline"], strict=True)]
-        frame["baseline"] = "the other"
-    return str(frame["baseline"].iloc[0])
+    if frame["baseline"].nunique() == 1:
+        return frame
+    named = [_pair(*pair) for pair in zip(frame["model"], frame["baseline"], strict=True)]
+    return frame.assign(model=named, baseline="the other")
 
 
 def _pair(model: str, baseline: str) -> str:
-    """Name a pair; the name that both have is said once. (An @ is never part of a model's own name.)"""
+    """Name a pair, and the model's name that both have but once; no name of a model itself holds an @."""
     (name, _, run), (other, _, origin) = model.partition("@"), baseline.partition("@")
     return f"{name}: {run} − {origin}" if name == other else f"{model} − {baseline}"
 

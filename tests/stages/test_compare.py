@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.comparison.spec import CompareSpec
 from pipeline.errors import BadInput
-from pipeline.stages.compare import CompareInput, Entry, names, pairs
+from pipeline.stages.compare import CompareInput, Entry, names, pairs, with_one_baseline
 
 
 def entry(digit: str, *models: str, **spec: object) -> Entry:
@@ -60,3 +60,11 @@ def test_first_comparisons_settings_count() -> None:
         "compare.equivalence: 0.0 counts, as in 11111111; 22222222 has 0.01.",
         "compare.alpha: 0.05 counts, as in 11111111; 33333333 has 0.1.",
     ]
+
+
+def test_pairs_of_several_baselines_are_named_in_full() -> None:
+    """Where pairs have baselines of their own, a picture's rows name both models, and a name in common once."""
+    frame = pd.DataFrame({"model": ["relu@2", "tanh"], "baseline": ["relu@1", "linear"]})
+    assert with_one_baseline(frame)["model"].tolist() == ["relu: 2 − 1", "tanh − linear"]
+    assert with_one_baseline(frame)["baseline"].nunique() == 1
+    pd.testing.assert_frame_equal(with_one_baseline(frame[:1]), frame[:1])
