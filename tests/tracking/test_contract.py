@@ -94,7 +94,7 @@ def test_parent_says_where_it_came_from(finished: Finished) -> None:
     assert provenance["command"].startswith("python -m pipeline")
     seconds = {key for key in finished.parent.data.metrics if key.startswith("seconds/")}
     assert seconds == {f"seconds/{stage}" for stage in ("generate", "split", "tune", "train", "evaluate", "report")}
-    assert finished.parent.data.tags["mlflow.note.content"] == "Is <b>this</b> a question?"
+    assert finished.parent.data.tags["mlflow.note.content"].split("\n")[0] == "Is <b>this</b> a question?"
 
 
 def test_datasets_are_logged_with_a_digest_over_their_content(finished: Finished) -> None:
@@ -263,6 +263,26 @@ def test_pictures_show_the_runs_own_threshold(
             assert any(f"({threshold_text(low)} to {threshold_text(high)})" in text for text in said)
 
 
+def test_the_parent_says_the_verdict(finished: Finished) -> None:
+    """Difference, interval and p-value of each pair are the parent's metrics, and its description has the sentences."""
+    verdicts = json.loads((finished.report / "verdicts.json").read_text(encoding="utf-8"))
+    assert verdicts["run_id"] == finished.parent.info.run_id
+    primary = [one for one in verdicts["verdicts"] if one["primary"]]
+    assert [one["dataset"] for one in primary] == ["circles", "blobs"]
+    for one in primary:
+        key = f"verdict/{one['dataset']}/relu_vs_linear"
+        logged = [finished.parent.data.metrics[f"{key}/{name}"] for name in ("difference", "low", "high", "p_value")]
+        assert logged == [one["difference"], one["low"], one["high"], one["adjusted_p_value"]]
+        means = {
+            model: np.mean(
+                [finished.child(one["dataset"], model, seed).data.metrics["test/accuracy"] for seed in range(3)]
+            )
+            for model in ("linear", "relu")
+        }
+        assert one["difference"] == pytest.approx(means["relu"] - means["linear"])
+        assert one["sentence"] in finished.parent.data.tags["mlflow.note.content"]
+
+
 @pytest.mark.parametrize("fixture", ["finished", "thresholded", "resampled"])
 def test_report_is_rebuilt_from_the_store_alone(
     fixture: str,
@@ -278,7 +298,7 @@ def test_report_is_rebuilt_from_the_store_alone(
     assert main(["report", finished.parent.info.run_id]) == 0
     assert capsys.readouterr().err == ""
     rebuilt = tmp_path / "reports" / "tiny"
-    for name in ("index.html", "metrics.csv"):
+    for name in ("index.html", "metrics.csv", "verdicts.json"):
         assert (rebuilt / name).read_bytes() == (finished.report / name).read_bytes()
     for name in ("predictions.parquet", "history.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(rebuilt / name), pd.read_parquet(finished.report / name))
