@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
+
+import numpy as np
 
 from pipeline.artifacts import Floats
 from pipeline.comparison.contributions import Booleans
@@ -17,12 +21,10 @@ MOST = 10_000_000  # needing more rows or seeds than this is the same as never
 
 def holm(p_values: Floats) -> Floats:
     """Adjust p-values for their number, so that one false alarm among all of them is as rare as `alpha` (Holm 1979)."""
-    from statsmodels.stats.multitest import multipletests
-
-    if not len(p_values):
-        return p_values
-    adjusted: Floats = multipletests(p_values, method="holm")[1]
-    return adjusted
+    order = np.argsort(p_values, kind="stable")
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
+    return np.minimum(adjusted, 1.0)
 
 
 def decide(gain: float, low: float, high: float, adjusted_p: float, *, alpha: float, equivalence: float) -> Decision:
@@ -51,7 +53,8 @@ def decide(gain: float, low: float, high: float, adjusted_p: float, *, alpha: fl
 def needed(difference: float, spread: Spread, runs: int, alpha: float) -> tuple[int | None, int | None]:
     """About how many rows, or how many seeds, would separate two models that differ as much as they seem to.
 
-    The other number stays as it is; None where no number would do. Normal approximation, 80 % power.
+    The other number stays as it is; None where no number would do. With so many, the interval of four in five samples
+    would leave 0 out.
 
     Parameters
     ----------
@@ -64,26 +67,50 @@ def needed(difference: float, spread: Spread, runs: int, alpha: float) -> tuple[
     alpha:
         Rate of false alarms that may be spent on this pair.
     """
-    from scipy.special import ndtri
-
-    floor = -math.log(alpha) * float(spread.row_effect) / abs(difference)  # rows that the rule of three asks for
-    allowed = (difference / float(ndtri(1 - alpha / 2) + ndtri(POWER))) ** 2
-    interaction = float(spread.interaction)
-    rows, seeds = float(spread.rows), max(float(spread.seeds) - interaction, 0.0)
-    by_rows = _times(spread.n_rows, varying=rows + interaction, fixed=seeds, allowed=allowed)
-    by_seeds = _times(runs, varying=seeds + interaction, fixed=rows, allowed=allowed)
     return (
-        None if by_rows is None else max(by_rows, math.ceil(floor)),
-        by_seeds if spread.n_rows > floor else None,
+        _fewest(spread.n_rows, lambda rows: _separates(difference, _with_rows(spread, rows), alpha)),
+        _fewest(runs, lambda seeds: _separates(difference, _with_seeds(spread, runs, seeds), alpha)),
     )
 
 
-def _times(count: int, *, varying: float, fixed: float, allowed: float) -> int | None:
-    """Count at which a variance that falls as 1 / count is small enough beside the one that doesn't."""
-    if allowed <= fixed:
+def _with_rows(spread: Spread, n_rows: int) -> Spread:
+    """Return what the spread would be with so many rows."""
+    times = n_rows / spread.n_rows
+    of_seeds = np.maximum(spread.seeds - spread.interaction, 0.0)
+    return replace(
+        spread,
+        rows=spread.rows / times,
+        seeds=of_seeds + spread.interaction / times,
+        row_freedom=spread.row_freedom * times,
+        n_rows=n_rows,
+    )
+
+
+def _with_seeds(spread: Spread, runs: int, seeds: int) -> Spread:
+    """Return what the spread would be with so many seeds of each model instead of `runs`."""
+    freedom = spread.seed_freedom * (seeds - 1) / (runs - 1)
+    return replace(spread, seeds=spread.seeds * runs / seeds, seed_freedom=freedom)
+
+
+def _separates(difference: float, spread: Spread, alpha: float) -> bool:
+    """Whether the interval leaves 0 out with a chance of 80 %, the difference being what it seems to be."""
+    from scipy.special import ndtri
+
+    unlucky = float(ndtri(POWER)) * math.sqrt(float(spread.rows + spread.seeds))
+    return abs(difference) >= float(spread.half_width(alpha)) + unlucky
+
+
+def _fewest(count: int, enough: Callable[[int], bool]) -> int | None:
+    """Smallest number above `count` that is enough, by doubling and halving; None where not even the most is."""
+    low, high = count, 2 * count
+    while high <= MOST and not enough(high):
+        low, high = high, 2 * high
+    if high > MOST:
         return None
-    wanted = math.ceil(count * varying / (allowed - fixed))
-    return max(wanted, count + 1) if wanted <= MOST else None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def rounded(count: int) -> int:
@@ -92,10 +119,29 @@ def rounded(count: int) -> int:
     return math.ceil(count / unit) * unit
 
 
-def mcnemar(first_right: Booleans, second_right: Booleans) -> float:
-    """Exact p-value of two single networks being right on different numbers of the same rows (McNemar 1947)."""
-    from statsmodels.stats.contingency_tables import mcnemar as exact
+def mcnemar(first_right: Booleans, second_right: Booleans, alpha: float) -> tuple[float, float, float]:
+    """Compare two single networks exactly, by the rows that only one of them gets right (McNemar 1947).
+
+    Parameters
+    ----------
+    first_right, second_right:
+        Which rows each network labels right, (rows,).
+    alpha:
+        Share of intervals that may miss.
+
+    Returns
+    -------
+    tuple
+        p-value, and the ends of the interval of the difference of accuracies that goes with it: Clopper & Pearson's for
+        the first network's share of those rows, their number being given.
+    """
+    from scipy.stats import binomtest
 
     only_first = int((first_right & ~second_right).sum())
-    only_second = int((~first_right & second_right).sum())
-    return float(exact([[0, only_first], [only_second, 0]], exact=True).pvalue)
+    either = only_first + int((~first_right & second_right).sum())
+    if not either:
+        return 1.0, 0.0, 0.0
+    test = binomtest(only_first, either)
+    share = test.proportion_ci(1 - alpha)
+    scale = either / len(first_right)
+    return float(test.pvalue), (2 * share.low - 1) * scale, (2 * share.high - 1) * scale

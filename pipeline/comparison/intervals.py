@@ -100,7 +100,7 @@ class Scores:
     covariance: Floats  # (models, models) of the above over rows
     seeds: Floats  # (models,) variance of the mean score by the choice of seeds; NaN for a single run
     interaction: Floats  # (models,) part of it, and of the covariance's diagonal / n, that runs × rows add
-    row_effect: float
+    row_effect: Floats  # (models,), as in Contributions
 
     @property
     def n_rows(self) -> int:
@@ -127,7 +127,7 @@ class Scores:
             row_freedom=self._row_freedom(
                 self.means_of_rows[a] - self.means_of_rows[b] for a, b in zip(first, second, strict=True)
             ),
-            row_effect=np.full(len(first), self.row_effect),
+            row_effect=np.maximum(self.row_effect[first], self.row_effect[second]),
             n_rows=self.n_rows,
         )
         return self.values[first] - self.values[second], spread
@@ -143,7 +143,7 @@ class Scores:
             interaction=interaction,
             seed_freedom=_welch(parts, self.runs[None]),
             row_freedom=self._row_freedom(self.means_of_rows),
-            row_effect=np.full(len(self.runs), self.row_effect),
+            row_effect=self.row_effect,
             n_rows=self.n_rows,
         )
 
@@ -153,7 +153,7 @@ class Scores:
         A metric without bounds may hang on a few rows. The variance of a variance grows with the excess kurtosis, and
         2 · variance² / var(variance) is what is left of n - 1. Bounded metrics have the rule of three instead.
         """
-        if self.row_effect > 0:
+        if (self.row_effect > 0).all():
             return np.array([self.n_rows - 1.0 for _ in of_rows])
         return np.array([2 / (2 / (self.n_rows - 1) + _excess_kurtosis(values) / self.n_rows) for values in of_rows])
 
@@ -211,7 +211,7 @@ def scores(models: Sequence[Contributions]) -> Scores:
         covariance=np.atleast_2d(np.cov(means)),
         seeds=np.array([seeds for seeds, _ in apart]),
         interaction=np.array([interaction for _, interaction in apart]),
-        row_effect=max(model.row_effect for model in models),
+        row_effect=np.array([model.row_effect for model in models]),
     )
 
 

@@ -83,6 +83,7 @@ def conclude(
     BadInput
         When runs that are to be compared speak of different rows.
     """
+    spec = spec.model_copy(update={"baseline": spec.baseline or models[0]})
     verdicts: list[Verdict] = []
     noises: list[Noise] = []
     recommendations: list[Recommendation] = []
@@ -106,7 +107,7 @@ def conclude(
             ceilings.append(_ceiling(subject.name, draws[0], shown.models, known.get(subject.name), spec.alpha))
     return Outcome(
         spec,
-        spec.baseline or models[0],
+        str(spec.baseline),
         tuple(verdicts),
         tuple(noises),
         tuple(recommendations),

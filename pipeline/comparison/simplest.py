@@ -61,6 +61,7 @@ def recommend(measured: Measured, spec: CompareSpec, costs: Mapping[str, Cost]) 
     difference, spread = measured.differences(np.full(len(others), best), others)
     behind = -difference if measured.lower_is_better else difference
     half = np.where(others == best, 0.0, spread.half_width(spec.alpha))
+    margin = measured.margin(spec)
     standings = [
         Standing(
             model,
@@ -68,8 +69,8 @@ def recommend(measured: Measured, spec: CompareSpec, costs: Mapping[str, Cost]) 
             behind=float(behind[place]),
             low=float(behind[place] - half[place]),
             high=float(behind[place] + half[place]),
-            within_noise=bool(behind[place] - half[place] <= spec.equivalence),
-            shown=bool(behind[place] + half[place] <= spec.equivalence),
+            within_noise=bool(behind[place] - half[place] <= margin),
+            shown=bool(behind[place] + half[place] <= margin),
             cost=costs[model],
         )
         for place, model in enumerate(measured.models)
@@ -96,7 +97,7 @@ def _sentence(chosen: Standing, standings: Sequence[Standing], measured: Measure
         else:
             beside = f"no other model comes within noise of its {metric}"
         return f"{where}: take {best} ({size}); {beside}."
-    margin = with_unit(measured.metric, spec.equivalence)
+    margin = with_unit(measured.metric, measured.margin(spec))
     if chosen.shown:
         return (
             f"{where}: take {chosen.model} ({size}); it is no more than {margin} of {metric} behind {best}, the best."

@@ -15,8 +15,9 @@ class CompareSpec(Spec):
     """What is compared, and how sure one wants to be.
 
     `baseline` is the model that the others are measured against (the first one unless named), `metric` the number
-    shown first, `alpha` the accepted rate of false alarms, `equivalence` the difference that wouldn't matter, in the
-    metric's own unit. `pairs: all` compares every pair of models instead of each with the baseline.
+    shown first, `alpha` the accepted rate of false alarms. `equivalence` is the difference that wouldn't matter: in the
+    metric's own unit, and for a regression's errors in standard deviations of the target (MSE: variances). `pairs: all`
+    compares every pair of models instead of each with the baseline.
     """
 
     baseline: str | None = None

@@ -57,6 +57,7 @@ class Verdict:
     difference: float
     low: float
     high: float
+    margin: float  # the difference that wouldn't matter
     p_value: float
     adjusted_p_value: float
     decision: Decision
@@ -79,6 +80,7 @@ class Measured:
     models: tuple[str, ...]
     draws: tuple[Scores, ...]
     seeds: tuple[int, ...]  # finished runs a draw, the fewest where draws differ
+    scale: float = 1.0  # what the margin of equivalence is a multiple of
 
     @property
     def lower_is_better(self) -> bool:
@@ -90,6 +92,10 @@ class Measured:
         """Mean score of each model, over runs and draws."""
         mean: Floats = np.mean([draw.values for draw in self.draws], axis=0)
         return mean
+
+    def margin(self, spec: CompareSpec) -> float:
+        """Difference that wouldn't matter, in the metric's own unit."""
+        return spec.equivalence * self.scale
 
     def best(self) -> int:
         """Index of the model with the best mean score."""
@@ -129,7 +135,15 @@ def _measured(metric: str, subject: Subject, draws: Sequence[Draw], models: tupl
         parts: list[Contributions] = [contributions(metric, draw.models[model]) for model in models]
         gathered.append(scores(parts))
     seeds = tuple(min(len(draw.seeds[model]) for draw in draws) for model in models)
-    return Measured(subject, metric, models, tuple(gathered), seeds)
+    truth = next(iter(draws[0].models.values())).truth
+    return Measured(subject, metric, models, tuple(gathered), seeds, _scale(metric, truth))
+
+
+def _scale(metric: str, truth: Integers | Floats) -> float:
+    """Errors in target units mean something beside the target's own spread alone."""
+    if metric in ("mae", "rmse"):
+        return float(truth.std())
+    return float(truth.var()) if metric == "mse" else 1.0
 
 
 def judge(measured: Measured, spec: CompareSpec, draw: Draw, asked: Sequence[Pair] | None = None) -> list[Verdict]:
@@ -153,17 +167,25 @@ def judge(measured: Measured, spec: CompareSpec, draw: Draw, asked: Sequence[Pai
     first, second = (np.array(side) for side in zip(*pairs, strict=True))
     difference, spread = measured.differences(first, second)
     half = spread.half_width(spec.alpha)
-    p_values, method = spread.p_value(difference), _method(measured)
-    if method == ROWS_ALONE and measured.metric == "accuracy":
-        p_values, method = np.array([_exact(measured, draw, a, b) for a, b in pairs]), MCNEMAR
+    low, high, p_values = difference - half, difference + half, spread.p_value(difference)
+    methods = [_method(measured, *pair) for pair in pairs]
+    for i, (pair, method) in enumerate(zip(pairs, methods, strict=True)):
+        if method == MCNEMAR:  # the interval holds the exact one too, lest it contradict the exact p-value
+            p_values[i], *exact = _exact(measured, draw, *pair, spec.alpha)
+            low[i], high[i] = min(low[i], exact[0]), max(high[i], exact[1])
     adjusted = holm(p_values)
     return [
         _verdict(
-            measured, spec, pair, float(difference[i]), float(half[i]), float(p_values[i]), float(adjusted[i]),
-            spread.at(i), method, len(pairs),
+            measured,
+            spec,
+            pair,
+            _Found(*(float(part[i]) for part in (difference, low, high, p_values, adjusted))),
+            spread.at(i),
+            methods[i],
+            len(pairs),
         )
         for i, pair in enumerate(pairs)
-    ]  # fmt: skip
+    ]
 
 
 def _pairs(models: Sequence[str], spec: CompareSpec) -> Iterator[tuple[int, int]]:
@@ -181,44 +203,53 @@ def _places(models: Sequence[str], asked: Sequence[Pair]) -> Iterator[tuple[int,
     yield from ((models.index(model), models.index(other)) for model, other in asked if {model, other} <= set(models))
 
 
-def _method(measured: Measured) -> str:
+def _method(measured: Measured, first: int, second: int) -> str:
     if len(measured.draws) > 1:
         return OVER_DRAWS
-    return TWO_WAY if min(measured.seeds) > 1 else ROWS_ALONE
+    seeds = (measured.seeds[first], measured.seeds[second])
+    if min(seeds) > 1:
+        return TWO_WAY
+    return MCNEMAR if max(seeds) == 1 and measured.metric == "accuracy" else ROWS_ALONE
 
 
-def _exact(measured: Measured, draw: Draw, first: int, second: int) -> float:
-    sides = (draw.models[measured.models[index]] for index in (first, second))
-    right = [side.labels()[0] == side.truth for side in sides]
-    return mcnemar(*right)
+def _exact(measured: Measured, draw: Draw, first: int, second: int, alpha: float) -> tuple[float, float, float]:
+    one, other = (draw.models[measured.models[index]] for index in (first, second))
+    return mcnemar(one.labels()[0] == one.truth, other.labels()[0] == other.truth, alpha)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The numbers of one verdict."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    adjusted_p_value: float
 
 
 def _verdict(
     measured: Measured,
     spec: CompareSpec,
     pair: tuple[int, int],
-    difference: float,
-    half: float,
-    p_value: float,
-    adjusted: float,
+    found: _Found,
     spread: Spread,
     method: str,
     n_pairs: int,
 ) -> Verdict:
     model, baseline = pair
-    low, high = difference - half, difference + half
     decision = decide(
-        -difference if measured.lower_is_better else difference,
-        low,
-        high,
-        adjusted,
+        -found.difference if measured.lower_is_better else found.difference,
+        found.low,
+        found.high,
+        found.adjusted_p_value,
         alpha=spec.alpha,
-        equivalence=spec.equivalence,
+        equivalence=measured.margin(spec),
     )
     seeds = (measured.seeds[model], measured.seeds[baseline])
     rows_needed, seeds_needed = None, None
-    if decision == "not separable" and difference and method == TWO_WAY:
-        rows_needed, seeds_needed = needed(difference, spread, min(seeds), spec.alpha / n_pairs)
+    if decision == "not separable" and found.difference and method == TWO_WAY:
+        rows_needed, seeds_needed = needed(found.difference, spread, min(seeds), spec.alpha / n_pairs)
     verdict = Verdict(
         dataset=measured.subject.name,
         model=measured.models[model],
@@ -227,11 +258,12 @@ def _verdict(
         primary=measured.metric == measured.subject.metric,
         model_score=float(measured.values[model]),
         baseline_score=float(measured.values[baseline]),
-        difference=difference,
-        low=low,
-        high=high,
-        p_value=p_value,
-        adjusted_p_value=adjusted,
+        difference=found.difference,
+        low=found.low,
+        high=found.high,
+        margin=measured.margin(spec),
+        p_value=found.p_value,
+        adjusted_p_value=found.adjusted_p_value,
         decision=decision,
         method=method,
         seeds=seeds,
@@ -262,7 +294,11 @@ def _claim(verdict: Verdict) -> str:
     if verdict.decision == "not separable":
         return f"{model} and {baseline} can't be told apart {where}"
     if min(verdict.seeds) < 2 and verdict.resamples < 2:
-        return f"this run of {model} is {verdict.decision} than this run of {baseline} {where}"
+        first, second = (
+            f"this run of {name}" if seeds == 1 else name
+            for name, seeds in zip((model, baseline), verdict.seeds, strict=True)
+        )
+        return f"{first} is {verdict.decision} than {second} {where}"
     return f"{model} is {verdict.decision} than {baseline} {where}"
 
 
@@ -277,7 +313,7 @@ def _basis(verdict: Verdict, part: str) -> str:
 
 def _remarks(verdict: Verdict, spec: CompareSpec) -> Iterator[str]:
     if verdict.decision == "equivalent":
-        yield f"A difference within ±{with_unit(verdict.metric, spec.equivalence)} counts as none"
+        yield f"A difference within ±{with_unit(verdict.metric, verdict.margin)} counts as none"
     if min(verdict.seeds) < 2 and verdict.resamples < 2:
         yield "With one seed, the luck of training isn't in the interval"
     if verdict.decision != "not separable":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -32,7 +33,7 @@ _GAP = 0.14  # inches between columns of text
 
 
 def draw_forest(
-    frame: pd.DataFrame, *, metric: str, baseline: str, equivalence: float, confidence: float = 0.95
+    frame: pd.DataFrame, *, metric: str, baseline: str, equivalence: Mapping[str, float], confidence: float = 0.95
 ) -> Figure:
     """Draw every model's difference to the baseline: a panel for each dataset, a row for each model.
 
@@ -51,7 +52,7 @@ def draw_forest(
     baseline:
         Model that the others are measured against.
     equivalence:
-        Difference that wouldn't matter, in the metric's own unit; shaded on either side of zero.
+        For each dataset the difference that wouldn't matter, in the metric's own unit; shaded on either side of zero.
     confidence:
         Coverage of the intervals, 0…1.
 
@@ -74,7 +75,7 @@ def draw_forest(
     # Decisions keep away from the names of the next column.
     figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08, wspace=0.05))
     for panel, (dataset, block) in zip(axes, blocks.items(), strict=True):
-        _zone(panel, block, equivalence * factor(metric))
+        _zone(panel, block, equivalence[dataset] * factor(metric))
         _points(panel, block)
         _rows(panel, block, most)
         _values(panel, block, metric, columns)
@@ -85,7 +86,8 @@ def draw_forest(
         title(panel, plain(dataset, _PLOT, size=TITLE, bold=True))
     for lowest in axes[-across:]:
         lowest.set_xlabel(_axis(metric), fontsize=LABEL, color=INK)
-    caption(figure, *_caption(metric, baseline, equivalence, confidence, several=len(blocks) > 1))
+    margins = {equivalence[dataset] * factor(metric) for dataset in blocks}
+    caption(figure, *_caption(metric, baseline, margins, confidence, several=len(blocks) > 1))
     return figure
 
 
@@ -183,13 +185,14 @@ def _axis(metric: str) -> str:
     return f"← {left}     difference in {metric_name(metric)}{unit(metric)}     {right} →"
 
 
-def _caption(metric: str, baseline: str, equivalence: float, confidence: float, *, several: bool) -> list[str]:
-    """Say what is drawn; a zone of no width isn't worth a word."""
-    drawn = equivalence * factor(metric)
+def _caption(metric: str, baseline: str, margins: set[float], confidence: float, *, several: bool) -> list[str]:
+    """Say what is drawn; a zone of no width isn't worth a word, and its number only where it is one."""
+    drawn = max(margins)
     points = f" {'point' if drawn == 1 else 'points'}" if unit(metric) else ""
+    width = f"±{drawn:.3g}{points}, which" if len(margins) == 1 else "what"
     return [
         f"{metric_name(metric)} of a model minus that of {plain(baseline, 1.8)}",
         f"whiskers: {100 * confidence:g} % intervals",
-        f"shaded: ±{drawn:g}{points}, which wouldn't matter" if drawn else "",
+        f"shaded: {width} wouldn't matter" if drawn else "",
         "each dataset has its own scale" if several else "",
     ]

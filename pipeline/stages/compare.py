@@ -142,7 +142,7 @@ def write(source: CompareInput, looks: Mapping[str, int], folder: Path) -> Path:
                 frame,
                 metric=metric,
                 baseline=frame["baseline"].iloc[0],
-                equivalence=spec.equivalence,
+                equivalence=dict(zip(frame["dataset"], frame["margin"], strict=True)),
                 confidence=1 - spec.alpha,
             )
             file = folder / (f"forest_{metric}.png" if place else "forest.png")

@@ -226,7 +226,11 @@ def _forest(source: ReportInput, metric: str, file: str) -> Iterator[Picture]:
         f"{100 * (1 - spec.alpha):g} % intervals that account for {_accounted(source)}. Decisions are corrected for the"
         " number of pairs (Holm); intervals are not.",
         lambda: forest.draw_forest(
-            frame, metric=metric, baseline=baseline, equivalence=spec.equivalence, confidence=1 - spec.alpha
+            frame,
+            metric=metric,
+            baseline=baseline,
+            equivalence=dict(zip(frame["dataset"], frame["margin"], strict=True)),
+            confidence=1 - spec.alpha,
         ),
     )
 

@@ -69,7 +69,7 @@ def forest_frame(outcome: Outcome, metric: str) -> pd.DataFrame:
     """Every verdict by a metric that is shown first somewhere, where it is: what a forest plot draws."""
     import pandas as pd
 
-    columns = ["dataset", "model", "baseline", "difference", "low", "high", "decision"]
+    columns = ["dataset", "model", "baseline", "difference", "low", "high", "margin", "decision"]
     shown = [verdict for verdict in outcome.primary() if verdict.metric == metric]
     return pd.DataFrame([[getattr(verdict, column) for column in columns] for verdict in shown], columns=columns)
 

@@ -42,7 +42,8 @@ def many(models: tuple[str, ...], datasets: tuple[str, ...]) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame, metric: str = "accuracy", equivalence: float = 0.01) -> Figure:
-    return draw_forest(frame, metric=metric, baseline="linear", equivalence=equivalence)
+    margins = dict.fromkeys(frame["dataset"], equivalence)
+    return draw_forest(frame, metric=metric, baseline="linear", equivalence=margins)
 
 
 def artists(panel: Axes) -> tuple[list[Line2D], list[Line2D]]:

@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.metrics import f1_score, log_loss
+
+from pipeline.comparison.decisions import rounded
+from pipeline.comparison.spec import CompareSpec
+from pipeline.comparison.verdict import Measured, Subject, Verdict, judge, measure
+from tests.comparison.making import hits_ledger, make_ledger, measured_as, through_parquet
+
+SKILLS = {"linear": 0.2, "relu": 1.5}
+
+
+def judged(
+    ledger: pd.DataFrame,
+    metric: str = "accuracy",
+    *,
+    models: Sequence[str] = (),
+    n_classes: int = 2,
+    part: str = "test",
+    shown: str = "",
+    test_share: float = 0.0,
+    **spec: object,
+) -> list[Verdict]:
+    """Verdicts by one metric on dataset "d"."""
+    subject = Subject("d", part, n_classes, shown or metric, test_share)
+    draws, measured = measure(ledger, subject, models or list(dict.fromkeys(ledger["model"])))
+    (one,) = (one for one in measured if one.metric == metric)
+    return judge(one, CompareSpec.model_validate(spec), draws[0])
+
+
+def the_verdict(ledger: pd.DataFrame, metric: str = "accuracy", **keys: object) -> Verdict:
+    (verdict,) = judged(ledger, metric, **keys)  # type: ignore[arg-type]
+    return verdict
+
+
+def shares(right: Mapping[str, float], rows: int = 200, runs: int = 3) -> pd.DataFrame:
+    """Ledger of models whose runs are all right on the same share of rows, the first ones."""
+    return hits_ledger({model: np.tile(np.arange(rows) < share * rows, (runs, 1)) for model, share in right.items()})
+
+
+def paired(first: float, second: float, rows: int = 200) -> tuple[str, str]:
+    """Ends of scipy's paired interval for two such models, in points."""
+    tables = [(np.arange(rows) < share * rows).astype(float) for share in (first, second)]
+    interval = stats.ttest_rel(*tables).confidence_interval(0.95)
+    low, high = (f"{100 * end:.1f}".replace("-", "−") for end in interval)
+    return low, high
+
+
+def test_a_better_model_is_called_better() -> None:
+    """The sentence names both models, dataset, difference, interval, seeds and rows; nothing more is to be said."""
+    low, high = paired(0.9, 0.6)
+    verdict = the_verdict(shares({"linear": 0.6, "relu": 0.9}))
+    assert verdict.decision == "better"
+    assert verdict.sentence == (
+        f"relu is better than linear on d: accuracy +30.0 points, 95 % interval [{low}, {high}], 3 seeds × 200 rows."
+    )
+    assert (verdict.model, verdict.baseline, verdict.model_score, verdict.baseline_score) == (
+        "relu",
+        "linear",
+        0.9,
+        0.6,
+    )
+    assert verdict.rows_needed is None
+
+
+def test_a_worse_model_is_called_worse() -> None:
+    """The difference is the model's minus the baseline's, with a real minus sign."""
+    low, high = paired(0.6, 0.9)
+    verdict = the_verdict(shares({"linear": 0.9, "relu": 0.6}))
+    assert verdict.decision == "worse"
+    assert verdict.sentence.startswith(
+        f"relu is worse than linear on d: accuracy −30.0 points, 95 % interval [{low}, {high}]"
+    )
+
+
+def test_a_lower_log_loss_is_better() -> None:
+    """Less of a loss is better: the difference is negative and the word is better, and the other way round."""
+    ledger = shares({"linear": 0.6, "relu": 0.9})
+    verdict = the_verdict(ledger, "log_loss")
+    means = {
+        model: log_loss(run["label"], run[["p_0", "p_1"]])
+        for (model, seed), run in ledger.groupby(["model", "seed"])
+        if seed == 0
+    }
+    assert verdict.difference == pytest.approx(means["relu"] - means["linear"])
+    assert verdict.difference < verdict.high < 0
+    assert verdict.decision == "better"
+    assert verdict.sentence.startswith("relu is better than linear on d: log loss −0.42, 95 % interval [−")
+    assert "points" not in verdict.sentence
+    assert the_verdict(ledger, "log_loss", baseline="relu").decision == "worse"
+
+
+def test_models_that_agree_on_thousands_of_rows_are_equivalent() -> None:
+    """An interval within the margin says so, with the margin."""
+    verdict = the_verdict(shares({"linear": 0.9, "relu": 0.9}, rows=2000), equivalence=0.01)
+    assert verdict.decision == "equivalent"
+    assert verdict.sentence == (
+        "relu and linear are equivalent on d: accuracy 0 points, 95 % interval [−0.1, 0.1], 3 seeds × 2,000 rows."
+        " A difference within ±1.0 point counts as none."
+    )
+
+
+def test_agreeing_on_few_rows_is_no_equivalence() -> None:
+    """Two models that are right on the same 50 rows aren't separable, and nobody can say how many rows would tell."""
+    verdict = the_verdict(shares({"linear": 0.9, "relu": 0.9}, rows=50))
+    assert verdict.decision == "not separable"
+    assert (verdict.rows_needed, verdict.seeds_needed, verdict.p_value) == (None, None, 1.0)
+    assert verdict.sentence.endswith("3 seeds × 50 rows.")
+
+
+@pytest.mark.parametrize("random_state", [7, 2])  # rows or seeds would tell; only seeds would
+def test_models_that_are_not_separable_say_what_would_separate_them(random_state: int) -> None:
+    """The rows and the seeds that would tell are the verdict's, rounded up; what wouldn't tell isn't named."""
+    skills = {"linear": 0.8, "relu": 1.3}
+    verdict = the_verdict(make_ledger(skills, seeds=9, rows=40, random_state=random_state))
+    assert verdict.decision == "not separable"
+    assert verdict.low < 0 < verdict.high
+    assert (verdict.rows_needed is not None) == (random_state == 7)
+    assert verdict.sentence.startswith("relu and linear can't be told apart on d: ")
+    numbers = ((verdict.rows_needed, "rows"), (verdict.seeds_needed, "seeds"))
+    ways = [f"{rounded(number):,} {word}" for number, word in numbers if number is not None]
+    assert verdict.sentence.endswith(
+        f" If the difference is as large as it looks, about {' or '.join(ways)} would tell."
+    )
+
+
+def test_where_it_takes_both_rows_and_seeds_it_is_said() -> None:
+    """A small difference between restless models on few rows: more of one alone never tells."""
+    random = np.random.default_rng(3)
+    right = {model: random.random((3, 40)) < [[0.3], [0.6], [0.9]] for model in ("linear", "relu")}
+    for hits in right.values():
+        hits[:, :8] = False
+    right["relu"][1, 9:11] = True
+    verdict = the_verdict(hits_ledger(right))
+    assert (verdict.rows_needed, verdict.seeds_needed) == (None, None)
+    assert verdict.difference != 0
+    assert verdict.sentence.endswith("Neither more rows nor more seeds alone would tell: it takes both.")
+
+
+def test_one_run_each_are_compared_as_runs() -> None:
+    """With one seed it's two networks that are compared, by McNemar's exact test, and the sentence says so."""
+    first, second = np.arange(100) < 60, np.arange(100) < 80
+    verdict = the_verdict(hits_ledger({"linear": first, "relu": second}))
+    assert verdict.method == "exact McNemar (one seed)"
+    assert verdict.p_value == pytest.approx(stats.binomtest(20, 20, 0.5).pvalue)
+    assert verdict.sentence.startswith("this run of relu is better than this run of linear on d: accuracy +20.0 points")
+    assert verdict.sentence.endswith("1 seed × 100 rows. With one seed, the luck of training isn't in the interval.")
+
+
+def test_one_run_each_by_other_metrics_stand_on_rows_alone() -> None:
+    """McNemar's test is of labels; log loss of two single runs is scipy's paired t-test over rows."""
+    ledger = make_ledger(SKILLS, seeds=1, rows=50)
+    verdict = the_verdict(ledger, "log_loss")
+    assert verdict.method == "rows alone (one seed)"
+    losses = {
+        model: -np.log(np.where(run["label"] == 1, run["p_1"], run["p_0"])) for model, run in ledger.groupby("model")
+    }
+    test = stats.ttest_rel(losses["relu"], losses["linear"])
+    interval = test.confidence_interval(0.95)
+    assert verdict.p_value == pytest.approx(test.pvalue)
+    assert (verdict.low, verdict.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_single_runs_that_are_not_separable_ask_for_no_number_of_rows() -> None:
+    """What rows or seeds would tell isn't known from one seed, and isn't said."""
+    ledger = make_ledger({"linear": 0.8, "relu": 1.3}, seeds=1, rows=40)
+    for metric in ("accuracy", "f1", "log_loss"):
+        verdict = the_verdict(ledger, metric)
+        assert (verdict.decision, verdict.rows_needed, verdict.seeds_needed) == ("not separable", None, None)
+        assert verdict.difference != 0
+        assert verdict.sentence.endswith("1 seed × 40 rows. With one seed, the luck of training isn't in the interval.")
+
+
+def test_among_many_pairs_more_is_needed() -> None:
+    """Each pair may spend only its part of alpha, and the number of seeds that would tell is that of this part."""
+    ledger = make_ledger({"linear": 0.8, "relu": 1.3, "wide": 1.3}, seeds=9, rows=40, random_state=7)
+    alone = the_verdict(ledger[ledger["model"] != "wide"])
+    beside = judged(ledger)[0]
+    assert (alone.difference, alone.low, alone.high) == (beside.difference, beside.low, beside.high)
+    assert alone.seeds_needed is not None
+    assert beside.seeds_needed is None or beside.seeds_needed > alone.seeds_needed
+
+
+def test_rows_of_the_validation_part_are_named() -> None:
+    """Where there are no test rows the sentence says whose rows it stands on."""
+    ledger = make_ledger(SKILLS, part="validation")
+    verdict = the_verdict(ledger, part="validation")
+    assert "3 seeds × 60 rows (validation rows: there are no test rows)" in verdict.sentence
+    assert measure(ledger, Subject("d", "test", 2, "accuracy"), list(SKILLS)) == ([], [])
+
+
+@pytest.mark.parametrize("test_share", [0.0, 0.25])
+def test_resamples_are_compared_draw_by_draw(test_share: float, tmp_path: Path) -> None:
+    """Over draws the verdict is a one-sample t-test of their differences, corrected where the draws overlap."""
+    ledger = through_parquet(make_ledger(SKILLS, draws=6, seeds=2), tmp_path)
+    verdict = the_verdict(ledger, "log_loss", test_share=test_share)
+    score = {
+        key: log_loss(run["label"], run[["p_0", "p_1"]]) for key, run in ledger.groupby(["resample", "model", "seed"])
+    }
+    found = [np.mean([score[draw, "relu", seed] - score[draw, "linear", seed] for seed in (0, 1)]) for draw in range(6)]
+    assert verdict.difference == pytest.approx(np.mean(found))
+    error = math.sqrt((1 / 6 + test_share) * np.var(found, ddof=1))
+    assert verdict.p_value == pytest.approx(2 * stats.t.sf(abs(np.mean(found)) / error, 5))
+    assert verdict.high - verdict.difference == pytest.approx(stats.t.ppf(0.975, 5) * error)
+    assert verdict.model_score == pytest.approx(np.mean([score[draw, "relu", s] for draw in range(6) for s in (0, 1)]))
+    assert (verdict.method, verdict.resamples) == ("corrected resampled t", 6)
+    assert "2 seeds × 60 rows × 6 resamples" in verdict.sentence
+
+
+def test_one_seed_in_each_of_several_resamples_is_no_single_run() -> None:
+    """Resampling draws seeds anew too: models are compared, not runs."""
+    verdict = the_verdict(make_ledger({"linear": 0.2, "relu": 3.0}, draws=8, seeds=1))
+    assert verdict.sentence.startswith("relu is better than linear on d")
+    assert "luck of training" not in verdict.sentence
+
+
+def test_a_run_that_diverged_leaves_unequal_seeds() -> None:
+    """Models with different numbers of finished runs are compared, and the sentence counts both."""
+    ledger = make_ledger(SKILLS, seeds=3)
+    verdict = the_verdict(ledger[~((ledger["model"] == "linear") & (ledger["seed"] == 1))])
+    assert verdict.seeds == (3, 2)
+    assert "3 and 2 seeds × 60 rows" in verdict.sentence
+    assert verdict.method == "two-way random effects"
+
+
+def test_another_models_single_run_changes_nothing() -> None:
+    """Two models with many seeds are compared as such, also beside a model of which only one run has finished."""
+    ledger = make_ledger({"linear": 0.5, "relu": 1.0, "odd": 1.0}, seeds=5, rows=200)
+    lonely = ledger[~((ledger["model"] == "odd") & (ledger["seed"] > 0))]
+    alone = the_verdict(ledger[ledger["model"] != "odd"])
+    beside, odd = judged(lonely)
+    assert beside.method == "two-way random effects"
+    assert (beside.p_value, beside.low, beside.high) == (alone.p_value, alone.low, alone.high)
+    assert odd.method == "rows alone (one seed)"  # of one run and five: McNemar's test is for two
+    assert odd.seeds == (1, 5)
+    assert (odd.p_value < 0.05) == (odd.low > 0 or odd.high < 0)
+
+
+def test_a_model_that_predicts_one_class_alone_widens_only_its_own_intervals() -> None:
+    """Where a model never predicts class 1 nothing is known of its precision; of two others it is what it was."""
+    ledger = make_ledger({"linear": 0.5, "relu": 2.0, "never": 1.0}, seeds=5, rows=200)
+    ledger.loc[ledger["model"] == "never", "threshold"] = 1.0
+    beside, never = judged(ledger, "precision")
+    alone = the_verdict(ledger[ledger["model"] != "never"], "precision")
+    assert (beside.low, beside.high) == (alone.low, alone.high)
+    assert never.high - never.low > 1
+
+
+def test_many_pairs_are_adjusted_and_the_interval_is_not() -> None:
+    """A pair that would be significant alone isn't among twenty, and the sentence explains its interval."""
+    random = np.random.default_rng(0)
+    base = random.random(300) < 0.7
+    slightly = base.copy()
+    slightly[np.flatnonzero(~base)[:6]] = True
+    right = {"base": base, "slightly": slightly}
+    for place in range(19):
+        hits = base.copy()
+        hits[np.flatnonzero(base)[place]], hits[np.flatnonzero(~base)[place]] = False, True
+        right[f"other {place}"] = hits
+    ledger = hits_ledger({model: np.tile(hits, (2, 1)) for model, hits in right.items()})
+    verdict, *others = judged(ledger, equivalence=0.0)
+    assert verdict.pairs == len(others) + 1 == 20
+    assert verdict.p_value < 0.05 < verdict.adjusted_p_value == pytest.approx(20 * verdict.p_value)
+    assert verdict.low > 0
+    assert verdict.decision == "not separable"
+    assert "The interval leaves out 0, which one of 20 pairs may do by chance." in verdict.sentence
+    assert "chance" not in others[0].sentence
+
+
+def test_the_pairs_are_those_that_were_asked_for() -> None:
+    """Each model with the first, with the named baseline, or each with each, the later against the earlier."""
+    ledger = make_ledger({"a": 0.5, "b": 1.0, "c": 1.5})
+
+    def pairs(**keys: object) -> list[tuple[str, str]]:
+        return [(one.model, one.baseline) for one in judged(ledger, **keys)]  # type: ignore[arg-type]
+
+    assert pairs() == [("b", "a"), ("c", "a")]
+    assert pairs(baseline="b") == [("a", "b"), ("c", "b")]
+    assert pairs(pairs="all") == [("b", "a"), ("c", "a"), ("c", "b")]
+    assert pairs(models=["c", "a", "b"]) == [("a", "c"), ("b", "c")]
+
+
+def test_models_without_a_finished_run_are_left_out() -> None:
+    """The others are compared; without the baseline that was named there is nothing to compare with."""
+    ledger = make_ledger({"a": 0.5, "b": 1.0})
+    models = ["a", "b", "diverged"]
+    assert [(one.model, one.baseline) for one in judged(ledger, models=models)] == [("b", "a")]
+    assert judged(ledger, models=models, baseline="diverged") == []
+    assert judged(ledger[ledger["model"] == "a"], models=models) == []
+
+
+def test_a_model_that_lacks_in_one_draw_is_left_out_of_all() -> None:
+    """Draws are averaged over the same models."""
+    ledger = make_ledger({"a": 0.5, "b": 1.0, "c": 1.5}, draws=2)
+    ledger = ledger[~((ledger["model"] == "b") & (ledger["resample"] == 1))]
+    assert [(one.model, one.baseline) for one in judged(ledger)] == [("c", "a")]
+
+
+def test_what_is_not_defined_has_no_verdict() -> None:
+    """ROC AUC of rows of a single class is nobody's, and nothing is claimed."""
+    ledger = make_ledger(SKILLS)
+    ledger["label"] = 1
+    assert judged(ledger, "roc_auc") == []
+    assert len(judged(ledger, "accuracy")) == 1
+
+
+def test_regressions_are_compared_in_the_targets_unit() -> None:
+    """Errors are written as they are, the smaller is better, and R² the larger."""
+    ledger = make_ledger({"linear": 0.5, "relu": 5.0}, n_classes=0)
+    for metric, name in (("mae", "MAE"), ("r2", "R²")):
+        verdict = the_verdict(ledger, metric, n_classes=0)
+        assert verdict.decision == "better"
+        assert verdict.sentence.startswith(f"relu is better than linear on d: {name} ")
+        assert "points" not in verdict.sentence
+
+
+def test_the_metric_shown_first_is_marked() -> None:
+    """Verdicts by other metrics are there too, and aren't primary."""
+    ledger = make_ledger(SKILLS)
+    assert the_verdict(ledger, "f1").primary
+    assert not the_verdict(ledger, "f1", shown="accuracy").primary
+
+
+def test_alpha_is_the_one_of_the_file() -> None:
+    """A smaller alpha is a wider interval, named in the sentence, and can turn a verdict."""
+    ledger = shares({"linear": 0.80, "relu": 0.83})
+    usual, strict = the_verdict(ledger), the_verdict(ledger, alpha=0.001)
+    assert (usual.decision, strict.decision) == ("better", "not separable")
+    assert strict.high - strict.low > usual.high - usual.low
+    assert "99.9 % interval" in strict.sentence
+
+
+def test_the_best_model_has_the_best_mean_over_runs_and_draws() -> None:
+    """Of losses the lowest, of shares the highest."""
+    ledger = make_ledger({"a": 0.2, "b": 2.0, "c": 0.4}, draws=2)
+    for metric in ("log_loss", "accuracy", "f1"):
+        assert measured_as(metric, ledger).models[measured_as(metric, ledger).best()] == "b"
+
+
+def test_values_are_means_over_runs_and_draws() -> None:
+    """A model's score is scikit-learn's, averaged over runs and then over draws, each draw counting the same."""
+    ledger = make_ledger(SKILLS, draws=2, seeds=3)
+    ledger = ledger[~((ledger["resample"] == 1) & (ledger["seed"] == 2) & (ledger["model"] == "relu"))]
+    measured: Measured = measured_as("f1", ledger)
+    score = ledger.groupby(["resample", "model", "seed"]).apply(
+        lambda run: f1_score(run["label"], run["p_1"] > run["threshold"]), include_groups=False
+    )
+    expected = score.groupby(["resample", "model"]).mean().groupby("model").mean()
+    assert dict(zip(measured.models, measured.values, strict=True)) == pytest.approx(expected.to_dict())
+    assert measured.seeds == (3, 2)
