@@ -96,21 +96,20 @@ def check(terms: Mapping[str, Terms]) -> None:
 
 def _differences(first: Terms, second: Terms) -> Iterator[tuple[str, str]]:
     """What differs, with its remedy; not what merely follows from another difference."""
-    if first.data != second.data:
+    if first.resample != second.resample:
+        yield f"resample {first.resample} against {second.resample}", "compare runs of the same resample"
+    elif first.data != second.data:
         yield (
             f"other data content (SHA-256 {short(first.data)} against {short(second.data)})",
             "compare runs of the same table, or of the same generator, arguments and random_state",
         )
-    elif (first.resample, first.part) != (second.resample, second.part):
-        yield (
-            f"{first.part} rows of resample {first.resample} against {second.part} rows of resample {second.resample}",
-            "compare runs of the same resample and part",
-        )
-    elif first.rows != second.rows:
+    elif first.part == second.part and first.rows != second.rows:
         yield (
             f"other {first.part} rows (SHA-256 {short(first.rows)} against {short(second.rows)})",
             "compare runs of the same split: test_size, random_state, stratify and shuffle",
         )
+    if first.part != second.part:
+        yield f"{first.part} rows against {second.part} rows", "compare runs of which both have test rows, or neither"
     if first.metrics != second.metrics:
         yield (
             f"metric definitions {first.metrics} against {second.metrics}",

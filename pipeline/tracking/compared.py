@@ -12,12 +12,14 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from pipeline.artifacts import Split
+from pipeline.comparison.comparability import check
 from pipeline.errors import BadInput, StoreError
-from pipeline.experiment import check, read_yaml
+from pipeline.experiment import check as check_experiment
+from pipeline.experiment import read_yaml
 from pipeline.stages.compare import CompareInput, Entry
 from pipeline.tracking import records
 from pipeline.tracking.files import load_split
-from pipeline.tracking.reader import artifacts, check_terms, model_runs
+from pipeline.tracking.reader import artifacts, check_terms, model_runs, terms_of
 from pipeline.tracking.store import all_runs, connect, one_line
 
 Cell = tuple[str, int]  # dataset and resample
@@ -35,6 +37,9 @@ class _Chosen:
     @property
     def cells(self) -> set[Cell]:
         return {_cell(run) for run in self.runs}
+
+    def of(self, dataset: str) -> list[Run]:
+        return [run for run in self.runs if run.data.params["dataset"] == dataset]
 
 
 def read_compared(given: Sequence[str]) -> CompareInput:
@@ -64,7 +69,7 @@ def read_compared(given: Sequence[str]) -> CompareInput:
         by_parent.setdefault(one.parent.info.run_id, []).append(one)
     read = [_read(of, cells) for of in by_parent.values()]
     splits = read[0][1]
-    rows = {name: frozenset(_digests(chosen[0].runs, name)) for name in splits}
+    rows = {name: frozenset(run.data.tags[records.ROWS] for run in chosen[0].of(name)) for name in splits}
     return CompareInput(run_ids, tuple(entry for entry, _ in read), splits, rows, left_out)
 
 
@@ -131,10 +136,7 @@ def _finished(parent: Run, named: str) -> Run:
 
 
 def _shared(chosen: Sequence[_Chosen]) -> tuple[set[Cell], tuple[str, ...]]:
-    """Datasets and resamples that all have, and sentences on what only some have.
-
-    A dataset of which no resample is common keeps all, so that holding them against one another names the difference.
-    """
+    """Datasets and resamples that all have, and sentences on what only some have."""
     datasets = [{dataset for dataset, _ in one.cells} for one in chosen]
     common = set.intersection(*datasets)
     if not common:
@@ -144,25 +146,20 @@ def _shared(chosen: Sequence[_Chosen]) -> tuple[set[Cell], tuple[str, ...]]:
             remedy="compare runs on the same dataset",
         )
     cells, every = set.intersection(*(one.cells for one in chosen)), set.union(*(one.cells for one in chosen))
-    cells |= {cell for cell in every if cell[0] in common - {dataset for dataset, _ in cells}}
-    lines = [
-        f"{dataset}: left out, since only some of the runs have it."
-        for dataset in sorted(set.union(*datasets) - common)
-    ]
+    partial = sorted(set.union(*datasets) - common)
+    lines = [f"{dataset}: left out, since only some of the runs have it." for dataset in partial]
     for dataset in sorted(common):
-        missing = {cell for cell in every - cells if cell[0] == dataset}
-        if missing:
-            kept = ", ".join(str(resample) for of, resample in sorted(cells) if of == dataset)
-            lines.append(f"{dataset}: compared on resample {kept} alone, which all of the runs have.")
+        own, kept = (sorted(resample for of, resample in group if of == dataset) for group in (every, cells))
+        if not kept:  # then their first resamples differ, which the refusal names
+            check(terms_of(min(one.of(dataset), key=_cell) for one in chosen))
+        if own != kept:
+            resamples = ", ".join(map(str, kept))
+            lines.append(f"{dataset}: compared on resample {resamples} alone, which all of the runs have.")
     return cells, tuple(lines)
 
 
 def _cell(run: Run) -> Cell:
     return run.data.params["dataset"], int(run.data.params["resample"])
-
-
-def _digests(runs: Sequence[Run], dataset: str) -> set[str]:
-    return {run.data.tags[records.ROWS] for run in runs if run.data.params["dataset"] == dataset}
 
 
 def _read(chosen: Sequence[_Chosen], cells: set[Cell]) -> tuple[Entry, dict[str, Split]]:
@@ -172,7 +169,9 @@ def _read(chosen: Sequence[_Chosen], cells: set[Cell]) -> tuple[Entry, dict[str,
     first = dict(sorted(cells, reverse=True))
     with artifacts(parent) as folder:
         try:
-            experiment = check(read_yaml(folder / "experiment.yaml"), f"run {parent.info.run_id}: experiment.yaml")
+            experiment = check_experiment(
+                read_yaml(folder / "experiment.yaml"), f"run {parent.info.run_id}: experiment.yaml"
+            )
             splits = {name: load_split(name, folder / "data", first.get(name, 0)) for name in experiment.datasets}
             runs = pd.read_csv(folder / "metrics.csv")
             ledger = pd.read_parquet(folder / "predictions.parquet")

@@ -126,14 +126,21 @@ def check_terms(runs: Iterable[Run]) -> None:
     BadInput
         Naming two runs and what differs.
     """
-    by_cell: dict[tuple[str, str], dict[str, Terms]] = {}
+    by_cell: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        params, tags = run.data.params, run.data.tags
-        name = f"{run.info.run_name} ({short(run.info.run_id)} of {short(tags[records.PARENT])})"
-        cell = by_cell.setdefault((params["dataset"], params["resample"]), {})
-        cell[name] = records.terms_of(tags, params)
-    for terms in by_cell.values():
-        check(terms)
+        by_cell.setdefault((run.data.params["dataset"], run.data.params["resample"]), []).append(run)
+    for of in by_cell.values():
+        check(terms_of(of))
+
+
+def terms_of(runs: Iterable[Run]) -> dict[str, Terms]:
+    """Return what the numbers of model runs rest on, by what a complaint calls these runs."""
+    return {
+        f"{run.info.run_name} ({short(run.info.run_id)} of {short(run.data.tags[records.PARENT])})": records.terms_of(
+            run.data.tags, run.data.params
+        )
+        for run in runs
+    }
 
 
 def _check_children(client: MlflowClient, run_id: str) -> None:

@@ -25,8 +25,8 @@ def made(**keys: object) -> Split:
         ({"rows": "c" * 64}, "other test rows (SHA-256 bbbbbbbb against cccccccc);"),
         ({"metrics": "2"}, "metric definitions 1 against 2;"),
         ({"threshold": "0.5"}, "threshold rule f1 against 0.5;"),
-        ({"part": "validation", "rows": "c" * 64}, "test rows of resample 0 against validation rows of resample 0;"),
-        ({"resample": 3, "rows": "c" * 64}, "test rows of resample 0 against test rows of resample 3;"),
+        ({"part": "validation", "rows": "c" * 64}, "test rows against validation rows;"),
+        ({"resample": 3, "data": "c" * 64, "rows": "c" * 64}, "resample 0 against 3;"),
         ({"metrics": "2", "threshold": "0.5"}, "metric definitions 1 against 2, threshold rule f1 against 0.5;"),
     ],
 )

@@ -45,6 +45,7 @@ CHANGES = {
     "other split": "split.random_state=1",
     "other rule": "threshold=f1",
     "no test rows": "split.test_size=0",
+    "resampled": "resamples=2",
 }
 
 
@@ -162,7 +163,7 @@ def test_the_comparing_is_a_run_of_its_own(store: Store) -> None:
         ("other data", r"other data content \(SHA-256 \w{8} against \w{8}\); compare runs of the same table"),
         ("other split", r"other test rows \(SHA-256 \w{8} against \w{8}\); compare runs of the same split"),
         ("other rule", r"threshold rule 0.5 against f1; run one of them with the other's threshold"),
-        ("no test rows", r"test rows of resample 0 against validation rows of resample 0; compare"),
+        ("no test rows", r"test rows against validation rows; compare runs of which both have test rows"),
     ],
 )
 def test_numbers_on_other_grounds_are_refused(
@@ -251,21 +252,33 @@ def test_runs_that_are_none_to_compare(
     assert line.startswith(f"photofinish: {expected.format(**ids)}")
 
 
+def test_resamples_that_only_some_have_are_left_out(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """A comparison of two resamples is compared with one of a single one on that alone, and a note says so."""
+    first, second = store.ids["resampled"], store.ids["both"]
+    assert main(["compare", first, second]) == 0
+    assert "a+b: compared on resample 0 alone, which all of the runs have." in capsys.readouterr().out
+    shown = [verdict for verdict in store.verdicts(first, second)["verdicts"] if verdict["primary"]]
+    assert {(verdict["model"], verdict["resamples"]) for verdict in shown} == {("linear", 1), (f"relu@{second[:8]}", 1)}
+    runs = [store.children("resampled", resample="1")[0], store.children("both", dataset="a+b", model="linear")[0]]
+    assert "can't be compared: resample 1 against 0; compare runs of the same resample" in refused(store, capsys, *runs)
+
+
 def test_every_look_at_test_rows_counts(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """Comparisons and `compare` each count as a look at their test rows, over all experiments of the store.
 
-    A comparison that stops before stage evaluate looks at none; one on other rows of the data looks at others.
+    A comparison that stops before stage evaluate looks at none; one on other rows of the data looks at others; of
+    several resamples the rows that were looked at most count.
     """
-    names = ("both", "one", "other rule", "other split", "other data")
+    names = ("both", "one", "other rule", "other split", "other data", "resampled")
     runs = {name: store.client.get_run(store.ids[name]) for name in (*names, "not evaluated")}
-    assert [runs[name].data.metrics["looks/a_b"] for name in names] == [1, 2, 3, 1, 1]
+    assert [runs[name].data.metrics["looks/a_b"] for name in names] == [1, 2, 3, 1, 1, 4]
     assert runs["both"].data.metrics["looks/wine"] == 1
     assert not any("look" in key for key in (*runs["not evaluated"].data.tags, *runs["not evaluated"].data.metrics))
     ids = [store.ids["both"], store.ids["one"]]
     assert main(["compare", *ids]) == 0
     (rows,) = store.verdicts(*ids)["test_sets"].values()
-    assert (rows["rows"], rows["part"], rows["looks"]) == (12, "test", 4)
-    assert "a+b: these test rows have been looked at 4 times in this store" in capsys.readouterr().out
+    assert (rows["rows"], rows["part"], rows["looks"]) == (12, "test", 5)
+    assert "a+b: these test rows have been looked at 5 times in this store" in capsys.readouterr().out
 
 
 def test_report_shows_the_looks_of_its_day(store: Store, finished: Finished) -> None:
@@ -277,7 +290,7 @@ def test_report_shows_the_looks_of_its_day(store: Store, finished: Finished) -> 
     written = json.loads(Path("reports/one/verdicts.json").read_text(encoding="utf-8"))
     assert written["test_sets"]["a+b"]["looks"] == 2
     assert main(["compare", store.ids["both"], store.ids["one"]]) == 0
-    assert store.verdicts(store.ids["both"], store.ids["one"])["test_sets"]["a+b"]["looks"] == 4
+    assert store.verdicts(store.ids["both"], store.ids["one"])["test_sets"]["a+b"]["looks"] == 5
     page = (finished.report / "index.html").read_text(encoding="utf-8")
     assert page.count("These test rows have been looked at once in this store.") == 2
     assert "no longer tested" not in page
