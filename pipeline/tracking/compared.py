@@ -91,32 +91,30 @@ def _choose(client: MlflowClient, run_ids: Sequence[str]) -> list[_Chosen]:
     chosen: dict[tuple[str, str], _Chosen] = {}
     for run_id in run_ids:
         run = client.get_run(run_id)
-        role = run.data.tags.get(records.ROLE)
-        if role == "comparison":
+        if run.data.tags.get(records.ROLE) == "comparison":
             chosen[run_id, ""] = _Chosen(run, _whole(client, run))
             continue
-        if role != "model":
-            raise BadInput(
-                f"is neither a comparison nor a model run ({role or 'not one of Photofinish'})",
-                field=run_id,
-                remedy="give a comparison's run id, or a model run's",
-            )
-        if run.data.tags.get(records.STATUS) != "complete":
-            raise BadInput(f"isn't finished ({run.info.status})", field=run_id, remedy=AGAIN)
-        parent = run.data.tags[records.PARENT]
-        if parent in run_ids:
-            raise BadInput(f"belongs to {parent}, which is named too", field=run_id, remedy="name one of them")
-        comparison = _finished(client.get_run(parent), run_id)
-        chosen.setdefault((parent, run.data.params["model"]), _Chosen(comparison, [])).runs.append(run)
-    for one in chosen.values():
-        for run in one.runs:
-            if records.ROWS not in run.data.tags:
-                raise BadInput(
-                    "doesn't say what its numbers rest on, being of an older version",
-                    field=run.info.run_id,
-                    remedy=AGAIN,
-                )
+        parent = _parent(client, run, run_ids)
+        chosen.setdefault((parent.info.run_id, run.data.params["model"]), _Chosen(parent, [])).runs.append(run)
+    for run in (run for one in chosen.values() for run in one.runs):
+        if records.ROWS not in run.data.tags:
+            problem = "doesn't say what its numbers rest on, being of an older version"
+            raise BadInput(problem, field=run.info.run_id, remedy=AGAIN)
     return list(chosen.values())
+
+
+def _parent(client: MlflowClient, run: Run, run_ids: Sequence[str]) -> Run:
+    """Return the comparison that a finished model run belongs to."""
+    run_id, role = run.info.run_id, run.data.tags.get(records.ROLE, "not one of Photofinish")
+    if role != "model":
+        problem = f"is neither a comparison nor a model run ({role})"
+        raise BadInput(problem, field=run_id, remedy="give a comparison's run id, or a model run's")
+    if run.data.tags.get(records.STATUS) != "complete":
+        raise BadInput(f"isn't finished ({run.info.status})", field=run_id, remedy=AGAIN)
+    parent = run.data.tags[records.PARENT]
+    if parent in run_ids:
+        raise BadInput(f"belongs to {parent}, which is named too", field=run_id, remedy="name one of them")
+    return _finished(client.get_run(parent), run_id)
 
 
 def _whole(client: MlflowClient, parent: Run) -> list[Run]:

@@ -128,7 +128,7 @@ def check_terms(runs: Iterable[Run]) -> None:
     """
     by_cell: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        by_cell.setdefault((run.data.params["dataset"], run.data.params["resample"]), []).append(run)
+        by_cell.setdefault((run.data.params["dataset"], run.data.params.get("resample", "0")), []).append(run)
     for of in by_cell.values():
         check(terms_of(of))
 
