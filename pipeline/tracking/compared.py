@@ -56,10 +56,10 @@ def read_compared(given: Sequence[str]) -> CompareInput:
         When an id isn't that of a finished comparison or model run, fewer than two different ones are given, they have
         no dataset in common, or their numbers don't rest on the same data, rows, metrics and threshold rule.
     """
+    _check_spelling(given)
     client = connect()
     run_ids = tuple(dict.fromkeys(_find(client, text).info.run_id for text in given))
-    if len(run_ids) < 2:
-        raise BadInput("is the only run named", field=given[0], remedy="name at least two different ones")
+    _check_count(run_ids)
     chosen = _choose(client, run_ids)
     cells, left_out = _shared(chosen)
     chosen = [replace(one, runs=[run for run in one.runs if _cell(run) in cells]) for one in chosen]
@@ -73,9 +73,20 @@ def read_compared(given: Sequence[str]) -> CompareInput:
     return CompareInput(run_ids, tuple(entry for entry, _ in read), splits, rows, left_out)
 
 
+def _check_spelling(given: Sequence[str]) -> None:
+    """Refuse what can't be ids before the store is touched, which may not be there yet."""
+    for text in given:
+        if not re.fullmatch("[0-9a-f]{8,32}", text):
+            raise BadInput("is no run id", field=text, remedy="give its 32 digits, or the first 8 or more of them")
+    _check_count(tuple(dict.fromkeys(given)))
+
+
+def _check_count(run_ids: Sequence[str]) -> None:
+    if len(run_ids) < 2:
+        raise BadInput("is the only run named", field=run_ids[0], remedy="name at least two different ones")
+
+
 def _find(client: MlflowClient, text: str) -> Run:
-    if not re.fullmatch("[0-9a-f]{8,32}", text):
-        raise BadInput("is no run id", field=text, remedy="give its 32 digits, or the first 8 or more of them")
     found = list(all_runs(client, f"attributes.run_id LIKE '{text}%'"))
     if not found:
         raise BadInput(
