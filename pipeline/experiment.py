@@ -118,7 +118,8 @@ class Experiment(Spec):
     def first_metrics(self, tasks: Mapping[str, Task]) -> dict[str, str]:
         """Return the metric shown first for each dataset, given what kind of target each has.
 
-        It is `compare.metric` where that fits the target, else accuracy or the mean absolute error.
+        It is `compare.metric` where that fits the target, else accuracy or the mean absolute error; where thresholds
+        are chosen for F1, or for a precision or recall to be reached, F1 or the other one of the two.
 
         Raises
         ------
@@ -132,7 +133,11 @@ class Experiment(Spec):
             raise BadInput(
                 f"{given!r} fits none of the datasets", field="compare.metric", remedy=f"use {', '.join(known)}"
             )
-        return {name: given if given and given in metrics else metrics[0] for name, metrics in fitting.items()}
+        usual = {name: self.threshold.compared if task == "binary" else None for name, task in tasks.items()}
+        return {
+            name: given if given and given in metrics else usual[name] or metrics[0]
+            for name, metrics in fitting.items()
+        }
 
     def check_threshold(self, splits: Mapping[str, Split]) -> None:
         """Hold the threshold's goal against the data.

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pydantic import PlainSerializer, PlainValidator
 
 from pipeline.artifacts import Floats, Integers, Threshold
+from pipeline.comparison.spec import MetricName
 from pipeline.errors import BadInput
 
 GoalName = Literal["fixed", "accuracy", "f1", "youden", "precision", "recall", "cost"]
@@ -23,6 +24,7 @@ CELLS_PER_BLOCK = 2_000_000  # replicates × rows that are counted at once: boun
 
 REMEDY = "use a number between 0 and 1, accuracy, f1, youden, precision>=0.95, recall>=0.9, or {cost: {fp: 1, fn: 5}}"
 NAMED: dict[str, GoalName] = {"accuracy": "accuracy", "f1": "f1", "youden": "youden"}
+COMPARED: dict[GoalName, MetricName] = {"f1": "f1", "precision": "recall", "recall": "precision"}
 FLOORED: dict[str, GoalName] = {"precision": "precision", "recall": "recall"}
 
 
@@ -57,6 +59,11 @@ class Goal:
     def is_default(self) -> bool:
         """Whether it is the threshold that everybody expects."""
         return self == HALF
+
+    @property
+    def compared(self) -> MetricName | None:
+        """Metric to compare models by at thresholds chosen so: recall at the same precision; None for the usual one."""
+        return COMPARED.get(self.name)
 
     def as_written(self) -> float | str | dict[str, dict[str, float]]:
         """Return the goal as an experiment file writes it."""
