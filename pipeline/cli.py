@@ -102,6 +102,13 @@ def report_command(options: argparse.Namespace) -> None:
     console.show_report(folder)
 
 
+def compare_command(options: argparse.Namespace) -> None:
+    """Compare runs that are in the tracking store."""
+    from pipeline import console, runner
+
+    console.show_compared(runner.compare(options.runs, options.reports))
+
+
 def list_command(_: argparse.Namespace) -> None:
     """List the experiments in `experiments/`, with their questions."""
     from pipeline.console import show_experiments
@@ -130,6 +137,10 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("experiment", metavar="EXPERIMENT|RUN_ID", help="its newest comparison, or the one named")
     _add_reports(report)
     report.set_defaults(command=report_command)
+    compare = commands.add_parser("compare", help="compare runs in the tracking store, if they can be compared")
+    compare.add_argument("runs", nargs="+", metavar="RUN_ID", help="comparisons or single model runs, two or more")
+    _add_reports(compare)
+    compare.set_defaults(command=compare_command)
     listing = commands.add_parser("list", help="list the experiments here, with their questions")
     listing.set_defaults(command=list_command)
     return parser

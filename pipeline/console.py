@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.artifacts import Search
     from pipeline.comparison.outcome import Outcome
     from pipeline.experiment import Experiment
-    from pipeline.runner import Finished, Stage
+    from pipeline.runner import Compared, Finished, Stage
 
 DEFAULT_UI = "http://127.0.0.1:5000"
 
@@ -92,6 +92,7 @@ def show(experiment: Experiment, finished: Finished) -> None:
     if finished.runs is None:
         _say(f"run {finished.run_id} is in the tracking store; there are no final numbers before stage evaluate")
         return
+    from pipeline.comparison.comparability import look_notes
     from pipeline.stages.report import notes, resample_notes
 
     replicates = _seeds(len(experiment.seeds)) + (
@@ -102,7 +103,8 @@ def show(experiment: Experiment, finished: Finished) -> None:
     if finished.outcome is not None:
         show_verdicts(finished.outcome)
     resampling = resample_notes(finished.searches, experiment.shared_tables, experiment.resamples)
-    for note in (*notes(finished.splits, finished.runs, experiment.threshold), *resampling):
+    looks = look_notes(finished.splits, finished.looks)
+    for note in (*notes(finished.splits, finished.runs, experiment.threshold), *resampling, *looks):
         _say(note)
     if finished.report is not None:
         show_report(finished.report)
@@ -134,6 +136,14 @@ def show_verdicts(outcome: Outcome) -> None:
 def show_report(folder: Path) -> None:
     """Print where a report lies."""
     _say(f"report    {folder / 'index.html'}")
+
+
+def show_compared(compared: Compared) -> None:
+    """Print what a comparison of stored runs says, what to bear in mind, and where it lies."""
+    show_verdicts(compared.outcome)
+    for note in compared.notes:
+        _say(note)
+    _say(f"verdicts  {compared.folder / 'verdicts.json'}")
 
 
 def show_experiments(experiments: list[tuple[Path, str]]) -> None:

@@ -87,6 +87,7 @@ class Finished:
     report: Path | None = None
     outcome: Outcome | None = None
     searches: tuple[Search, ...] = ()
+    looks: dict[str, int] = field(default_factory=dict)  # dataset → looks at its final rows in this store
 
 
 @dataclass
@@ -340,6 +341,8 @@ def _write_population(
     """Write the model runs of one population; the best of resample 0 is also logged as a servable model."""
     evaluated = walk.options.reaches("evaluate")
     best = best_run(trained) if evaluated and task.split.resample == 0 else None
+    if evaluated and any(run_of.failure is None for run_of in trained):
+        comparison.mark_look(task.split)
     for run_of in trained:
         run_id = comparison.write_training(run_of, task.split)
         model = evaluate(task.split, run_of, task.goal) if evaluated else EvaluatedModel(run_of)
@@ -388,7 +391,7 @@ def _conclude(
         )
     if not walk.options.reaches("evaluate"):
         return finished
-    finished = replace(finished, runs=runs, best=progress.best)
+    finished = replace(finished, runs=runs, best=progress.best, looks=comparison.write_looks())
     if not walk.options.reaches("report"):
         return finished
     from pipeline.stages.report import ReportInput, Representative, median_runs
@@ -414,6 +417,7 @@ def _conclude(
         searches=finished.searches,
         spec=experiment.compare,
         goal=experiment.threshold,
+        looks=finished.looks,
     )
     folder = _report(source, walk)
     comparison.write_report(folder)
@@ -445,3 +449,34 @@ def rebuild_report(run_id: str, reports: Path, listener: Listener) -> Path:
     from pipeline.tracking.reader import read_comparison
 
     return _report(read_comparison(run_id), _Walk(Options(reports=reports), listener))
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """What `compare` leaves to be looked at."""
+
+    outcome: Outcome
+    notes: tuple[str, ...]
+    folder: Path
+
+
+def compare(run_ids: Sequence[str], reports: Path) -> Compared:
+    """Compare model runs that are in the store already, those of several comparisons too; nothing is trained.
+
+    Raises
+    ------
+    BadInput
+        When the runs aren't there or can't be compared; nothing was written then.
+    """
+    from pipeline.comparison.comparability import look_notes
+    from pipeline.stages.compare import write
+    from pipeline.tracking.compared import read_compared
+    from pipeline.tracking.looks import looks_at
+    from pipeline.tracking.store import connect
+    from pipeline.tracking.writer import write_compare
+
+    source = read_compared(run_ids)
+    looks = {name: before + 1 for name, before in looks_at(connect(), source.rows).items()}
+    folder = write(source, looks, reports / source.name)
+    write_compare(source.run_ids, source.rows, looks, folder)
+    return Compared(source.outcome, (*source.notes(), *look_notes(source.splits, looks)), folder)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artifacts import Floats
 from pipeline.comparison.agreement import Agreement, agreement
 from pipeline.comparison.ceilings import Law
+from pipeline.comparison.comparability import RowsLookedAt
 from pipeline.comparison.noise import Noise, noise
 from pipeline.comparison.ranks import Ranking, rank
 from pipeline.comparison.reading import Draw
 from pipeline.comparison.regret import Ceiling, regrets
 from pipeline.comparison.simplest import Cost, Recommendation, recommend
 from pipeline.comparison.spec import CompareSpec
-from pipeline.comparison.verdict import Measured, Subject, Verdict, judge, measure
+from pipeline.comparison.verdict import Measured, Pair, Subject, Verdict, judge, measure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +59,7 @@ def conclude(
     models: Sequence[str],
     spec: CompareSpec,
     known: Mapping[str, KnownTruth],
+    pairs: Sequence[Pair] | None = None,
 ) -> Outcome:
     """Compare all models on all datasets, from their predictions alone.
 
@@ -73,6 +75,8 @@ def conclude(
         What is compared, and how sure one wants to be.
     known:
         The truth behind datasets whose law is known.
+    pairs:
+        The pairs to compare, instead of those that the spec asks for.
 
     Raises
     ------
@@ -93,13 +97,13 @@ def conclude(
         (shown,) = (one for one in measured if one.metric == subject.metric)
         first.append(shown)
         for one in (shown, *(other for other in measured if other is not shown)):
-            verdicts += judge(one, spec, draws[0])
+            verdicts += judge(one, spec, draws[0], pairs)
             noises += noise(one)
         recommended = recommend(shown, spec, costs(runs, subject.name))
         recommendations += [recommended] if recommended else []
         if subject.n_classes:
-            pairs = dict.fromkeys((v.model, v.baseline) for v in verdicts if v.dataset == subject.name)
-            agreements += [agreement(draws[0], subject.name, *pair) for pair in pairs]
+            judged = dict.fromkeys((v.model, v.baseline) for v in verdicts if v.dataset == subject.name)
+            agreements += [agreement(draws[0], subject.name, *pair) for pair in judged]
             ceilings.append(_ceiling(subject.name, draws[0], shown.models, known.get(subject.name), spec.alpha))
     return Outcome(
         spec,
@@ -135,7 +139,7 @@ def _ceiling(dataset: str, draw: Draw, models: Sequence[str], known: KnownTruth 
     )
 
 
-def outcome_json(outcome: Outcome) -> dict[str, Any]:
+def outcome_json(outcome: Outcome, test_sets: Mapping[str, RowsLookedAt]) -> dict[str, Any]:
     """Return the outcome as plain JSON values; numbers that aren't defined are null. reports/README.md documents it."""
     plain = {
         "schema": SCHEMA,
@@ -143,6 +147,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "equivalence": outcome.spec.equivalence,
         "pairs": outcome.spec.pairs,
         "baseline": outcome.baseline,
+        "test_sets": {name: asdict(rows) for name, rows in test_sets.items()},
         "verdicts": [asdict(verdict) for verdict in outcome.verdicts],
         "noise": [asdict(one) for one in outcome.noise],
         "recommendations": [asdict(one) for one in outcome.recommendations],

@@ -25,6 +25,8 @@ ROWS_ALONE = "rows alone (one seed)"
 MCNEMAR = "exact McNemar (one seed)"
 OVER_DRAWS = "corrected resampled t"
 
+Pair = tuple[str, str]  # model and baseline
+
 
 @dataclass(frozen=True, eq=False)
 class Subject:
@@ -144,8 +146,8 @@ def _scale(metric: str, truth: Integers | Floats) -> float:
     return float(truth.var()) if metric == "mse" else 1.0
 
 
-def judge(measured: Measured, spec: CompareSpec, draw: Draw) -> list[Verdict]:
-    """Compare the pairs that the experiment asks for.
+def judge(measured: Measured, spec: CompareSpec, draw: Draw, asked: Sequence[Pair] | None = None) -> list[Verdict]:
+    """Compare the pairs that are asked for, as far as both models were measured.
 
     Parameters
     ----------
@@ -155,8 +157,11 @@ def judge(measured: Measured, spec: CompareSpec, draw: Draw) -> list[Verdict]:
         Which pairs, how sure, and what would not matter.
     draw:
         The first draw, for the exact test of two single networks.
+    asked:
+        Model and baseline of each pair; None for those that the spec names.
     """
-    pairs = list(_pairs(measured.models, spec))
+    models = measured.models
+    pairs = list(_pairs(models, spec)) if asked is None else list(_places(models, asked))
     if not pairs or np.isnan(measured.values).any():
         return []
     first, second = (np.array(side) for side in zip(*pairs, strict=True))
@@ -192,6 +197,10 @@ def _pairs(models: Sequence[str], spec: CompareSpec) -> Iterator[tuple[int, int]
     if baseline in models:
         place = models.index(baseline)
         yield from ((index, place) for index in range(len(models)) if index != place)
+
+
+def _places(models: Sequence[str], asked: Sequence[Pair]) -> Iterator[tuple[int, int]]:
+    yield from ((models.index(model), models.index(other)) for model, other in asked if {model, other} <= set(models))
 
 
 def _method(measured: Measured, first: int, second: int) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CLASSIFICATION_METRICS = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")
 REGRESSION_METRICS = ("mae", "mse", "rmse", "r2")
+METRICS_VERSION = "1"  # raise it when a definition changes: runs of other versions aren't compared
 LATENCY_CALLS = 20
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 from pipeline.artifacts import Network, Search, Split
 from pipeline.comparison.agreement import Agreement
+from pipeline.comparison.comparability import look_notes, looks_words, rows_looked_at
 from pipeline.comparison.outcome import Outcome, outcome_json
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import HALF, Goal
@@ -94,6 +95,7 @@ class ReportInput:
     resamples: int = 1
     shared_tables: frozenset[str] = frozenset()
     goal: Goal = HALF  # of the threshold
+    looks: Mapping[str, int] = field(default_factory=dict)  # dataset → looks at its final rows in the store
 
     def of(self, dataset: str, table: pd.DataFrame) -> pd.DataFrame:
         """Return one dataset's rows of a table, those of resample 0: what a picture shows."""
@@ -195,7 +197,8 @@ def report(source: ReportInput, folder: Path, advance: Callable[[float], None] =
 def verdicts_json(source: ReportInput) -> str:
     """Write the verdicts as JSON text; reports/README.md documents it."""
     named = {"experiment": source.name, "run_id": source.run_id, "threshold": source.goal.rule}
-    return json.dumps({**named, **outcome_json(source.outcome)}, indent=1, ensure_ascii=False) + "\n"
+    plain = outcome_json(source.outcome, rows_looked_at(source.splits, source.looks))
+    return json.dumps({**named, **plain}, indent=1, ensure_ascii=False) + "\n"
 
 
 def all_pictures(source: ReportInput) -> list[Picture]:
@@ -532,6 +535,7 @@ def render(source: ReportInput, figures: Path) -> str:
         notes=[
             *notes(source.splits, source.runs, source.goal),
             *resample_notes(source.searches, source.shared_tables, source.resamples),
+            *look_notes(source.splits, source.looks),
         ],
         tuned={name: tuned_table(source.searches, name) for name in source.splits},
     )
@@ -700,6 +704,7 @@ def _section(source: ReportInput, name: str) -> dict[str, Any]:
         "metrics": _metric_table(source, name),
         "classes": _class_table(source, name),
         "plane": _is_plane(split),
+        "looks": looks_words(split.final, source.looks[name]) if name in source.looks else "",
         **_judged(source, name),
     }
 

@@ -9,7 +9,7 @@ from pipeline.artifacts import Split
 from pipeline.comparison.ceilings import law_of
 from pipeline.comparison.outcome import KnownTruth, Outcome, conclude
 from pipeline.comparison.spec import CompareSpec
-from pipeline.comparison.verdict import Subject
+from pipeline.comparison.verdict import Pair, Subject
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +24,7 @@ def verdict(
     *,
     metrics: Mapping[str, str],
     shared_tables: Collection[str] = (),
+    pairs: Sequence[Pair] | None = None,
 ) -> Outcome:
     """Compare all models on all datasets; nothing is trained.
 
@@ -41,10 +42,12 @@ def verdict(
         Dataset → the metric shown first.
     shared_tables:
         Datasets whose resamples are splits of one table.
+    pairs:
+        Model and baseline of each pair, instead of those that the spec asks for.
     """
     subjects = [_subject(split, metrics[name], shared=name in shared_tables) for name, split in splits.items()]
     known = {name: truth for name, split in splits.items() if (truth := known_truth(split)) is not None}
-    return conclude(ledger, runs, subjects, models, spec, known)
+    return conclude(ledger, runs, subjects, models, spec, known, pairs)
 
 
 def known_truth(split: Split) -> KnownTruth | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,12 +15,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from pipeline.artifacts import Network
-from pipeline.errors import StoreError
-from pipeline.experiment import check, read_yaml
+from pipeline.comparison.comparability import Terms, check, short
+from pipeline.errors import BadInput, StoreError
+from pipeline.experiment import check as check_experiment
+from pipeline.experiment import read_yaml
 from pipeline.stages.report import ReportInput, Representative, median_runs
 from pipeline.tracking import records
 from pipeline.tracking.files import load_searches, load_split
-from pipeline.tracking.store import connect, one_line
+from pipeline.tracking.store import all_runs, connect, one_line
 from pipeline.training.storage import load_network
 
 
@@ -63,9 +65,10 @@ def read_comparison(run_id: str) -> ReportInput:
     """
     client = connect()
     run = _comparison(client, run_id)
-    with _artifacts(run) as folder:
+    _check_children(client, run_id)
+    with artifacts(run) as folder:
         try:
-            experiment = check(read_yaml(folder / "experiment.yaml"), f"run {run_id}: experiment.yaml")
+            experiment = check_experiment(read_yaml(folder / "experiment.yaml"), f"run {run_id}: experiment.yaml")
             splits = {name: load_split(name, folder / "data") for name in experiment.datasets}
             runs = pd.read_csv(folder / "metrics.csv", keep_default_na=True)
             ledger = pd.read_parquet(folder / "predictions.parquet")
@@ -97,7 +100,56 @@ def read_comparison(run_id: str) -> ReportInput:
         searches=searches,
         spec=experiment.compare,
         goal=experiment.threshold,
+        looks={
+            name: int(run.data.metrics[records.looks_metric(name)])
+            for name in splits
+            if records.looks_metric(name) in run.data.metrics
+        },
     )
+
+
+def model_runs(client: MlflowClient, run_id: str) -> list[Run]:
+    """Return a comparison's finished model runs, in the order of their names."""
+    found = all_runs(
+        client,
+        f"tags.`{records.PARENT}` = '{run_id}' and tags.`{records.ROLE}` = 'model'"
+        f" and tags.`{records.STATUS}` = 'complete'",
+    )
+    return sorted(found, key=lambda run: str(run.info.run_name))
+
+
+def check_terms(runs: Iterable[Run]) -> None:
+    """Refuse model runs that speak of one dataset and resample, but whose numbers rest on different things.
+
+    Raises
+    ------
+    BadInput
+        Naming two runs and what differs.
+    """
+    by_cell: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        by_cell.setdefault((run.data.params["dataset"], run.data.params.get("resample", "0")), []).append(run)
+    for of in by_cell.values():
+        check(terms_of(of))
+
+
+def terms_of(runs: Iterable[Run]) -> dict[str, Terms]:
+    """Return what the numbers of model runs rest on, by what a complaint calls these runs."""
+    return {
+        f"{run.info.run_name} ({short(run.info.run_id)} of {short(run.data.tags[records.PARENT])})": records.terms_of(
+            run.data.tags, run.data.params
+        )
+        for run in runs
+    }
+
+
+def _check_children(client: MlflowClient, run_id: str) -> None:
+    try:
+        check_terms(model_runs(client, run_id))
+    except BadInput as error:
+        raise StoreError(
+            f"the model runs of {run_id} don't belong together: {error.problem}; run the experiment again"
+        ) from error
 
 
 def _comparison(client: MlflowClient, run_id: str) -> Run:
@@ -111,7 +163,14 @@ def _comparison(client: MlflowClient, run_id: str) -> Run:
 
 
 @contextmanager
-def _artifacts(run: Run, path: str = "") -> Iterator[Path]:
+def artifacts(run: Run, path: str = "") -> Iterator[Path]:
+    """Return a folder with a run's artifacts, or those under a path, for as long as the block lasts.
+
+    Raises
+    ------
+    StoreError
+        When there are none.
+    """
     with tempfile.TemporaryDirectory(prefix="photofinish-") as folder:
         uri = f"{run.info.artifact_uri}/{path}".rstrip("/")
         try:
@@ -121,5 +180,5 @@ def _artifacts(run: Run, path: str = "") -> Iterator[Path]:
 
 
 def _network(run: Run) -> Network:
-    with _artifacts(run, "network") as folder:
+    with artifacts(run, "network") as folder:
         return load_network(folder)

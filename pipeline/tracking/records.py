@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from pipeline.artifacts import Dataset, EvaluatedModel, History, Search, Split, Threshold, TrainedModel, Trial
+from pipeline.comparison.comparability import Terms, rows_digest, short
 from pipeline.comparison.outcome import Outcome
 from pipeline.experiment import Experiment
+from pipeline.stages.evaluate import METRICS_VERSION
 
 ROLE = "photofinish.role"
 EXPERIMENT = "photofinish.experiment"
@@ -22,8 +24,12 @@ REASON = "photofinish.reason"
 BEST = "photofinish.best"
 MONITORED_ROWS = "photofinish.monitored_rows"
 FINAL_ROWS = "photofinish.final_rows"
+DATA = "photofinish.data"  # SHA-256 of the data's content
+ROWS = "photofinish.rows"  # SHA-256 over that, part and row ids of the final rows
+METRICS = "photofinish.metrics"  # version of the metric definitions
 THRESHOLD = "photofinish.threshold"  # how labels are made from probabilities
 THRESHOLD_REACHED = "photofinish.threshold_reached"
+COMPARED = "photofinish.compared"
 STUDY = "photofinish.study"
 STORAGE = "photofinish.storage"
 STATE = "photofinish.trial_state"
@@ -35,6 +41,7 @@ SOURCE_COMMIT = "mlflow.source.git.commit"
 USER = "mlflow.user"
 OBJECTIVE = "objective"
 
+LOOK_DIGITS = 16  # of a digest of rows, in the name of the tag that a look at them leaves
 LONGEST_TAG = 8000  # MLflow cuts longer ones without a word
 TRIAL_CURVE_POINTS = 20  # enough to see how a trial went; there are many of them
 
@@ -88,6 +95,9 @@ def training_record(trained: TrainedModel, split: Split, experiment: Experiment,
         FINGERPRINT: trained.fingerprint,
         MONITORED_ROWS: split.monitored,
         FINAL_ROWS: split.final,
+        DATA: split.dataset.digest,
+        ROWS: rows_digest(split),
+        METRICS: METRICS_VERSION,
     }
     if split.dataset.task != "regression":
         tags[THRESHOLD] = experiment.threshold.rule if split.dataset.task == "binary" else "argmax"
@@ -95,6 +105,55 @@ def training_record(trained: TrainedModel, split: Split, experiment: Experiment,
         tags[REASON] = trained.failure
     params = {key: str(value) for key, value in trained.params.items()}
     return Record(params=params, tags=tags, metrics=points)
+
+
+def terms_of(tags: Mapping[str, str], params: Mapping[str, str]) -> Terms:
+    """Return what a model run's numbers rest on, as `training_record` says it; empty where it says nothing."""
+    data, rows, metrics, threshold, part = (tags.get(key, "") for key in (DATA, ROWS, METRICS, THRESHOLD, FINAL_ROWS))
+    return Terms(data, rows, metrics, threshold, part, int(params.get("resample", 0)))
+
+
+def look_tag(digest: str) -> str:
+    """Name the tag that a look at some rows leaves on the run that looks; its value is the dataset's name."""
+    return f"photofinish.look.{digest[:LOOK_DIGITS]}"
+
+
+def looks_metric(dataset: str) -> str:
+    """Name the metric that holds how often a dataset's final rows had been looked at."""
+    return metric_key(f"looks/{dataset}")
+
+
+def looks_record(looks: Mapping[str, int], time: float) -> Record:
+    """How often each dataset's final rows have been looked at, this time included."""
+    return Record(metrics=tuple(MetricPoint(looks_metric(name), float(looks[name]), 0, time) for name in looks))
+
+
+def compare_record(
+    experiment: str, run_ids: Sequence[str], rows: Mapping[str, Iterable[str]], looks: Mapping[str, int], time: float
+) -> Record:
+    """Return what the run of a `compare` says: whom it compared, and which rows it looked at.
+
+    Parameters
+    ----------
+    experiment:
+        The first comparison's.
+    run_ids:
+        The runs compared.
+    rows:
+        Dataset → digests of its final rows.
+    looks:
+        Dataset → looks at these rows, this one included.
+    time:
+        Seconds since 1970.
+    """
+    tags = {
+        RUN_NAME: " · ".join(["compare", *map(short, run_ids)]),
+        ROLE: "compare",
+        EXPERIMENT: experiment,
+        COMPARED: json.dumps(list(run_ids)),
+        **{look_tag(digest): name for name, digests in rows.items() for digest in digests},
+    }
+    return Record(tags=tags, metrics=looks_record(looks, time).metrics)
 
 
 def search_record(study: str, dataset: str, model: str, experiment: Experiment, parent: str) -> Record:

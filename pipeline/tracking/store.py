@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
+from mlflow.entities import Experiment, Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -42,6 +44,24 @@ def connect() -> MlflowClient:
     except Exception as error:  # drivers and HTTP clients raise errors of their own
         raise StoreError(f"the tracking store {uri} can't be used: {one_line(error)}") from error
     return client
+
+
+def all_runs(client: MlflowClient, filter_string: str) -> Iterator[Run]:
+    """Go through the runs of all experiments that fit a filter, page by page; deleted ones are left out."""
+    experiment_ids = [experiment.experiment_id for experiment in _all_experiments(client)]
+    token: str | None = None
+    while token != "":
+        page = client.search_runs(experiment_ids, filter_string, ViewType.ACTIVE_ONLY, page_token=token)
+        yield from page
+        token = page.token or ""
+
+
+def _all_experiments(client: MlflowClient) -> Iterator[Experiment]:
+    token: str | None = None
+    while token != "":
+        page = client.search_experiments(page_token=token)
+        yield from page
+        token = page.token or ""
 
 
 def one_line(error: BaseException | None) -> str:

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 
 from pipeline.artifacts import EvaluatedModel, Search, Split, TrainedModel, Trial, TrialState
+from pipeline.comparison.comparability import rows_digest
 from pipeline.comparison.outcome import Outcome
 from pipeline.errors import StoreError
 from pipeline.experiment import Experiment, to_yaml
@@ -31,6 +32,7 @@ from pipeline.stages.tune import SearchPlan
 from pipeline.tracking import records
 from pipeline.tracking.afterwards import set_status_afterwards
 from pipeline.tracking.files import save_searches, save_split
+from pipeline.tracking.looks import looks_at
 from pipeline.tracking.provenance import Provenance
 from pipeline.tracking.records import Record
 from pipeline.tracking.store import connect, one_line
@@ -57,6 +59,7 @@ class ComparisonWriter:
         self._is_mlflow_runs = os.environ.get("MLFLOW_RUN_ID") == parent.info.run_id
         self._open_children: list[str] = []
         self._search_runs: dict[str, str] = {}  # study → run id
+        self._looks: dict[str, set[str]] = {}  # dataset → digests of the final rows looked at
         self.run_id: str = parent.info.run_id
         self.experiment_id: str = parent.info.experiment_id
 
@@ -107,6 +110,21 @@ class ComparisonWriter:
             (folder / "network").mkdir()
             save_network(trained.network, folder / "network")
         return run_id
+
+    @deferred()
+    def mark_look(self, split: Split) -> None:
+        """Leave a mark, before final rows are read, that this comparison has looked at them."""
+        name, digest = split.dataset.name, rows_digest(split)
+        if digest not in self._looks.setdefault(name, set()):
+            self._client.set_tag(self.run_id, records.look_tag(digest), name)
+            self._looks[name].add(digest)
+
+    @deferred()
+    def write_looks(self) -> dict[str, int]:
+        """Log how often each dataset's final rows have been looked at by now, this comparison included."""
+        looks = looks_at(self._client, self._looks)
+        self._log(self.run_id, records.looks_record(looks, time.time()))
+        return looks
 
     @deferred()
     def write_evaluation(self, model: EvaluatedModel, run_id: str) -> None:
@@ -230,7 +248,7 @@ class ComparisonWriter:
     def _log(self, run_id: str, record: Record) -> None:
         params = [Param(key, value) for key, value in record.params.items()]
         tags = [RunTag(key, value) for key, value in record.tags.items()]
-        metrics = [Metric(m.key, m.value, _milliseconds(m.time), m.step) for m in record.metrics]
+        metrics = _metrics(record)
         first, rest = metrics[: METRICS_PER_BATCH - len(params)], metrics[METRICS_PER_BATCH - len(params) :]
         self._client.log_batch(run_id, first, params, tags)
         for start in range(0, len(rest), METRICS_PER_BATCH):
@@ -275,6 +293,37 @@ def _open(experiment: Experiment) -> ComparisonWriter:
         return ComparisonWriter(client, run, experiment)
     except MlflowException as error:
         raise StoreError(f"the tracking store {mlflow.get_tracking_uri()}: {one_line(error)}") from error
+
+
+@deferred()
+def write_compare(
+    run_ids: Sequence[str], rows: Mapping[str, Collection[str]], looks: Mapping[str, int], folder: Path
+) -> None:
+    """Log what a `compare` has found as a run of its own, in the MLflow experiment of the first run that it names.
+
+    Parameters
+    ----------
+    run_ids:
+        The runs compared.
+    rows:
+        Dataset → digests of the final rows it looked at.
+    looks:
+        Dataset → looks at them, this one included.
+    folder:
+        With `verdicts.json`.
+    """
+    client = connect()
+    first = client.get_run(run_ids[0])
+    record = records.compare_record(first.data.tags[records.EXPERIMENT], run_ids, rows, looks, time.time())
+    tags = {**record.tags, records.USER: getpass.getuser()}
+    run = client.create_run(first.info.experiment_id, tags=tags, run_name=record.tags[records.RUN_NAME])
+    run_id, status = run.info.run_id, "FAILED"
+    try:
+        client.log_batch(run_id, _metrics(record))
+        client.log_artifact(run_id, str(folder / "verdicts.json"))
+        status = "FINISHED"
+    finally:
+        client.set_terminated(run_id, status)
 
 
 def fail_run(run_id: str, reason: str) -> None:
@@ -329,6 +378,10 @@ def _requirements() -> list[str]:
 
     # The public version: a local build label such as +cpu can't be installed from an index.
     return [f"torch=={torch.__version__.split('+')[0]}", f"numpy=={np.__version__}"]
+
+
+def _metrics(record: Record) -> list[Metric]:
+    return [Metric(m.key, m.value, _milliseconds(m.time), m.step) for m in record.metrics]
 
 
 def _milliseconds(seconds: float) -> int:

@@ -20,6 +20,7 @@ import pytest
 from scipy import optimize, stats
 from sklearn import metrics as sk
 
+from pipeline.comparison.comparability import RowsLookedAt
 from pipeline.comparison.outcome import KnownTruth, Outcome, conclude, costs, outcome_json
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.verdict import Subject, Verdict
@@ -282,15 +283,31 @@ def test_the_ceiling_is_that_of_the_rows_own_ids(ledger: pd.DataFrame) -> None:
     assert regret.regret == pytest.approx(1 - scores["linear"])
 
 
+def test_pairs_that_are_asked_for_replace_those_of_the_file(ledger: pd.DataFrame) -> None:
+    """Just the pairs that are named are compared and counted, in order, without one whose model has no runs."""
+    asked = [("wide", "relu"), ("linear", "wide"), ("linear", "gone")]
+    subjects, spec = SUBJECTS[:1], CompareSpec(pairs="all")
+    found = conclude(ledger, the_runs(ledger), subjects, list(MODELS), spec, {}, asked).primary()
+    assert [(verdict.model, verdict.baseline, verdict.pairs) for verdict in found] == [
+        ("wide", "relu", 2),
+        ("linear", "wide", 2),
+    ]
+    usual = conclude(ledger, the_runs(ledger), subjects, list(MODELS), spec, {}).primary()
+    (same,) = [verdict for verdict in usual if (verdict.model, verdict.baseline) == ("wide", "relu")]
+    assert (found[0].difference, found[0].p_value) == (same.difference, same.p_value)
+
+
 def test_the_outcome_is_valid_json(outcome: Outcome) -> None:
     """It can be written without NaN, and reads back as it was; names of keys are those of the values."""
-    plain = outcome_json(outcome)
+    rows = RowsLookedAt(30, "test", "a" * 64, looks=2)
+    plain = outcome_json(outcome, {"two": rows})
     text = json.dumps(plain, allow_nan=False)
     assert json.loads(text) == plain
     assert set(plain) == {
         "schema", "alpha", "equivalence", "pairs", "baseline", "verdicts", "noise", "recommendations", "agreement",
-        "ceilings", "ranking",
+        "ceilings", "ranking", "test_sets",
     }  # fmt: skip
+    assert plain["test_sets"] == {"two": {"rows": 30, "part": "test", "digest": "a" * 64, "looks": 2}}
     assert (plain["schema"], plain["alpha"], plain["equivalence"], plain["pairs"], plain["baseline"]) == (
         1, 0.05, 0.01, "all", "linear",
     )  # fmt: skip
@@ -304,7 +321,7 @@ def test_what_is_not_defined_is_null() -> None:
     ledger = make_ledger(MODELS, dataset="two")
     ledger["label"] = 1
     outcome = conclude(ledger, the_runs(ledger), SUBJECTS[:1], list(MODELS), CompareSpec(), {})
-    plain = json.loads(json.dumps(outcome_json(outcome), allow_nan=False))
+    plain = json.loads(json.dumps(outcome_json(outcome, {}), allow_nan=False))
     assert {one["metric"] for one in plain["verdicts"]} == {"accuracy", "f1", "log_loss", "precision", "recall"}
     assert [one["test_rows"] for one in plain["noise"] if one["metric"] == "roc_auc"] == [None] * 3
     assert plain["ranking"] is None
@@ -320,7 +337,7 @@ def test_datasets_on_which_nothing_finished_are_left_out(ledger: pd.DataFrame) -
     assert {verdict.dataset for verdict in found.verdicts} == {"two"}
     nothing = conclude(ledger, the_runs(ledger), subjects[:1], list(MODELS), CompareSpec(), {})
     assert nothing.verdicts == nothing.noise == nothing.recommendations == ()
-    assert json.dumps(outcome_json(nothing), allow_nan=False)
+    assert json.dumps(outcome_json(nothing, {}), allow_nan=False)
 
 
 def test_costs_are_medians_over_finished_runs() -> None:

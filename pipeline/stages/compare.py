@@ -1,0 +1,177 @@
+"""Compare: the verdict on model runs of several comparisons, from their stored predictions; nothing is trained."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.artifacts import Split
+from pipeline.comparison.comparability import rows_looked_at, short
+from pipeline.comparison.outcome import Outcome, outcome_json
+from pipeline.comparison.spec import CompareSpec
+from pipeline.comparison.verdict import Pair
+from pipeline.errors import BadInput
+from pipeline.figures.forest import draw_forest
+from pipeline.stages.report import DOTS_PER_INCH, PNG_OPTIONS
+from pipeline.stages.verdict import forest_frame, verdict
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """Model runs of one comparison: all that were finished, or those that were named."""
+
+    run_id: str  # the comparison's
+    models: tuple[str, ...]  # that have runs here, in the order of the file
+    spec: CompareSpec
+    metrics: Mapping[str, str]  # dataset → the metric shown first
+    shared_tables: frozenset[str]
+    runs: pd.DataFrame  # of metrics.csv
+    ledger: pd.DataFrame  # of predictions.parquet
+
+    @property
+    def baseline(self) -> str:
+        """The experiment's baseline, or the first model where that has no runs here."""
+        return self.spec.baseline if self.spec.baseline in self.models else self.models[0]
+
+
+@dataclass(frozen=True, eq=False)
+class CompareInput:
+    """What is compared: entries in the order they were named, on datasets and resamples that all of them have."""
+
+    run_ids: tuple[str, ...]  # as named
+    entries: tuple[Entry, ...]
+    splits: Mapping[str, Split]  # each dataset's first resample
+    rows: Mapping[str, frozenset[str]]  # dataset → digests of its final rows, one a resample
+    left_out: tuple[str, ...] = ()  # what only some have, in sentences
+
+    @property
+    def name(self) -> str:
+        """Name of the folder of its report."""
+        return "-".join(["compare", *(short(run_id) for run_id in self.run_ids)])
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """Dataset → the metric shown first, as the first comparison has it."""
+        return {name: self.entries[0].metrics[name] for name in self.splits}
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What the predictions say of the models.
+
+        Raises
+        ------
+        BadInput
+            When there is but one model.
+        """
+        first, named = self.entries[0], names(self.entries)
+        spec = first.spec.model_copy(update={"baseline": named[first.run_id, first.baseline], "pairs": "baseline"})
+        return verdict(
+            self.splits,
+            pd.concat([_renamed(entry, entry.runs, named) for entry in self.entries], ignore_index=True),
+            pd.concat([_renamed(entry, entry.ledger, named) for entry in self.entries], ignore_index=True),
+            list(named.values()),
+            spec,
+            metrics=self.metrics,
+            shared_tables=first.shared_tables,
+            pairs=pairs(self.entries),
+        )
+
+    def notes(self) -> list[str]:
+        """Say what is left out, and whose settings count where they differ."""
+        return [*self.left_out, *_settings(self.entries)]
+
+
+def names(entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
+    """Name every comparison's models: those that several have get the comparison's id, `relu@1a2b3c4d`."""
+    counts = _counts(entries)
+    return {
+        (entry.run_id, model): model if counts[model] == 1 else f"{model}@{short(entry.run_id)}"
+        for entry in entries
+        for model in entry.models
+    }
+
+
+def pairs(entries: Sequence[Entry]) -> list[Pair]:
+    """Pair models of one name with the first of that name, and every other model with the first one's baseline.
+
+    Raises
+    ------
+    BadInput
+        When there is but one model.
+    """
+    named, counts, baseline = names(entries), _counts(entries), (entries[0].run_id, entries[0].baseline)
+    origins: dict[str, str] = {}
+    found = []
+    for entry in entries:
+        for model in entry.models:
+            own, origin = (entry.run_id, model), origins.setdefault(model, entry.run_id)
+            if origin != entry.run_id:
+                found.append((named[own], named[origin, model]))
+            elif own != baseline and (counts[model] == 1 or entry is not entries[0]):
+                found.append((named[own], named[baseline]))
+    if not found:
+        raise BadInput(
+            f"all runs are seeds of one model, {baseline[1]}",
+            field="compare",
+            remedy="name runs of two models, or of two comparisons",
+        )
+    return found
+
+
+def _counts(entries: Sequence[Entry]) -> Counter[str]:
+    """Count the comparisons that have a model of each name."""
+    return Counter(model for entry in entries for model in entry.models)
+
+
+def write(source: CompareInput, looks: Mapping[str, int], folder: Path) -> Path:
+    """Write verdicts.json, and a forest plot for each metric shown first; returns the folder."""
+    plain = outcome_json(source.outcome, rows_looked_at(source.splits, looks))  # refuses what it can't compare
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"compared": source.run_ids, **plain}, indent=1, ensure_ascii=False) + "\n"
+    (folder / "verdicts.json").write_text(text, encoding="utf-8")
+    for place, metric in enumerate(dict.fromkeys(source.metrics.values())):
+        frame, spec = with_one_baseline(forest_frame(source.outcome, metric)), source.outcome.spec
+        if len(frame):
+            figure = draw_forest(
+                frame,
+                metric=metric,
+                baseline=frame["baseline"].iloc[0],
+                equivalence=dict(zip(frame["dataset"], frame["margin"], strict=True)),
+                confidence=1 - spec.alpha,
+            )
+            file = folder / (f"forest_{metric}.png" if place else "forest.png")
+            figure.savefig(file, dpi=DOTS_PER_INCH, pil_kwargs=PNG_OPTIONS)
+    return folder
+
+
+def with_one_baseline(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give a frame of pairs one baseline, which is what a forest plot draws; pairs are then named in full."""
+    if frame["baseline"].nunique() == 1:
+        return frame
+    named = [_pair(*pair) for pair in zip(frame["model"], frame["baseline"], strict=True)]
+    return frame.assign(model=named, baseline="the other")
+
+
+def _pair(model: str, baseline: str) -> str:
+    """Name a pair, and the model's name that both have but once; no name of a model itself holds an @."""
+    (name, _, run), (other, _, origin) = model.partition("@"), baseline.partition("@")
+    return f"{name}: {run} − {origin}" if name == other else f"{model} − {baseline}"
+
+
+def _renamed(entry: Entry, table: pd.DataFrame, named: Mapping[tuple[str, str], str]) -> pd.DataFrame:
+    return table.assign(model=[named[entry.run_id, model] for model in table["model"]])
+
+
+def _settings(entries: Sequence[Entry]) -> Iterator[str]:
+    first = entries[0]
+    for entry in entries[1:]:
+        for key in ("metric", "alpha", "equivalence"):
+            ours, theirs = (getattr(one.spec, key) for one in (first, entry))
+            if ours != theirs:
+                yield f"compare.{key}: {ours} counts, as in {short(first.run_id)}; {short(entry.run_id)} has {theirs}."

@@ -1,0 +1,200 @@
+"""The runs that `compare` names: found in the store, held against one another, and read back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import mlflow
+import pandas as pd
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from pipeline.artifacts import Split
+from pipeline.comparison.comparability import check
+from pipeline.errors import BadInput, StoreError
+from pipeline.experiment import check as check_experiment
+from pipeline.experiment import read_yaml
+from pipeline.stages.compare import CompareInput, Entry
+from pipeline.tracking import records
+from pipeline.tracking.files import load_split
+from pipeline.tracking.reader import artifacts, check_terms, model_runs, terms_of
+from pipeline.tracking.store import all_runs, connect, one_line
+
+Cell = tuple[str, int]  # dataset and resample
+
+AGAIN = "run its experiment again"
+
+
+@dataclass(frozen=True, eq=False)
+class _Chosen:
+    """What was chosen by naming a comparison, or single runs of one of its models."""
+
+    parent: Run
+    runs: list[Run]
+
+    @property
+    def cells(self) -> set[Cell]:
+        return {_cell(run) for run in self.runs}
+
+    def of(self, dataset: str) -> list[Run]:
+        return [run for run in self.runs if run.data.params["dataset"] == dataset]
+
+
+def read_compared(given: Sequence[str]) -> CompareInput:
+    """Find comparisons and model runs by their ids, refuse what can't be compared, and read the rest back.
+
+    Parameters
+    ----------
+    given:
+        Run ids, or their beginnings of at least 8 digits.
+
+    Raises
+    ------
+    BadInput
+        When an id isn't that of a finished comparison or model run, fewer than two different ones are given, they have
+        no dataset in common, or their numbers don't rest on the same data, rows, metrics and threshold rule.
+    """
+    _check_spelling(given)
+    client = connect()
+    run_ids = tuple(dict.fromkeys(_find(client, text).info.run_id for text in given))
+    _check_count(run_ids)
+    chosen = _choose(client, run_ids)
+    cells, left_out = _shared(chosen)
+    chosen = [replace(one, runs=[run for run in one.runs if _cell(run) in cells]) for one in chosen]
+    check_terms(run for one in chosen for run in one.runs)
+    by_parent: dict[str, list[_Chosen]] = {}
+    for one in chosen:
+        by_parent.setdefault(one.parent.info.run_id, []).append(one)
+    read = [_read(of, cells) for of in by_parent.values()]
+    splits = read[0][1]
+    rows = {name: frozenset(run.data.tags[records.ROWS] for run in chosen[0].of(name)) for name in splits}
+    return CompareInput(run_ids, tuple(entry for entry, _ in read), splits, rows, left_out)
+
+
+def _check_spelling(given: Sequence[str]) -> None:
+    """Refuse what can't be ids before the store is touched, which may not be there yet."""
+    for text in given:
+        if not re.fullmatch("[0-9a-f]{8,32}", text):
+            raise BadInput("is no run id", field=text, remedy="give its 32 digits, or the first 8 or more of them")
+    _check_count(tuple(dict.fromkeys(given)))
+
+
+def _check_count(run_ids: Sequence[str]) -> None:
+    if len(run_ids) < 2:
+        raise BadInput("is the only run named", field=run_ids[0], remedy="name at least two different ones")
+
+
+def _find(client: MlflowClient, text: str) -> Run:
+    found = list(all_runs(client, f"attributes.run_id LIKE '{text}%'"))
+    if not found:
+        raise BadInput(
+            f"no such run in {mlflow.get_tracking_uri()}", field=text, remedy="mlflow ui shows the ids that there are"
+        )
+    if len(found) > 1:
+        raise BadInput(f"{len(found)} runs begin with it", field=text, remedy="give more digits")
+    return found[0]
+
+
+def _choose(client: MlflowClient, run_ids: Sequence[str]) -> list[_Chosen]:
+    """Return the model runs that are meant; single ones of one model are its seeds."""
+    chosen: dict[tuple[str, str], _Chosen] = {}
+    for run_id in run_ids:
+        run = client.get_run(run_id)
+        if run.data.tags.get(records.ROLE) == "comparison":
+            chosen[run_id, ""] = _Chosen(run, _whole(client, run))
+            continue
+        parent = _parent(client, run, run_ids)
+        chosen.setdefault((parent.info.run_id, run.data.params["model"]), _Chosen(parent, [])).runs.append(run)
+    for run in (run for one in chosen.values() for run in one.runs):
+        if records.ROWS not in run.data.tags:
+            problem = "doesn't say what its numbers rest on, being of an older version"
+            raise BadInput(problem, field=run.info.run_id, remedy=AGAIN)
+    return list(chosen.values())
+
+
+def _parent(client: MlflowClient, run: Run, run_ids: Sequence[str]) -> Run:
+    """Return the comparison that a finished model run belongs to."""
+    run_id, role = run.info.run_id, run.data.tags.get(records.ROLE, "not one of Photofinish")
+    if role != "model":
+        problem = f"is neither a comparison nor a model run ({role})"
+        raise BadInput(problem, field=run_id, remedy="give a comparison's run id, or a model run's")
+    if run.data.tags.get(records.STATUS) != "complete":
+        raise BadInput(f"isn't finished ({run.info.status})", field=run_id, remedy=AGAIN)
+    parent = run.data.tags[records.PARENT]
+    if parent in run_ids:
+        raise BadInput(f"belongs to {parent}, which is named too", field=run_id, remedy="name one of them")
+    return _finished(client.get_run(parent), run_id)
+
+
+def _whole(client: MlflowClient, parent: Run) -> list[Run]:
+    run_id = parent.info.run_id
+    runs = model_runs(client, _finished(parent, run_id).info.run_id)
+    if not runs:
+        raise BadInput("has no evaluated model runs", field=run_id, remedy="run its experiment to stage evaluate")
+    return runs
+
+
+def _finished(parent: Run, named: str) -> Run:
+    """Return a comparison that is finished; `named` is the run whose naming led to it."""
+    if parent.info.status != "FINISHED":
+        whose = "" if parent.info.run_id == named else f"belongs to {parent.info.run_id}, which "
+        raise BadInput(f"{whose}isn't finished ({parent.info.status})", field=named, remedy=AGAIN)
+    return parent
+
+
+def _shared(chosen: Sequence[_Chosen]) -> tuple[set[Cell], tuple[str, ...]]:
+    """Datasets and resamples that all have, and sentences on what only some have."""
+    datasets = [{dataset for dataset, _ in one.cells} for one in chosen]
+    common = set.intersection(*datasets)
+    if not common:
+        raise BadInput(
+            f"no dataset in common ({' against '.join(', '.join(sorted(names)) for names in datasets)})",
+            field="compare",
+            remedy="compare runs on the same dataset",
+        )
+    cells, every = set.intersection(*(one.cells for one in chosen)), set.union(*(one.cells for one in chosen))
+    partial = sorted(set.union(*datasets) - common)
+    lines = [f"{dataset}: left out, since only some of the runs have it." for dataset in partial]
+    for dataset in sorted(common):
+        own, kept = (sorted(resample for of, resample in group if of == dataset) for group in (every, cells))
+        if not kept:  # then their first resamples differ, which the refusal names
+            check(terms_of(min(one.of(dataset), key=_cell) for one in chosen))
+        if own != kept:
+            resamples = ", ".join(map(str, kept))
+            lines.append(f"{dataset}: compared on resample {resamples} alone, which all of the runs have.")
+    return cells, tuple(lines)
+
+
+def _cell(run: Run) -> Cell:
+    return run.data.params["dataset"], int(run.data.params["resample"])
+
+
+def _read(chosen: Sequence[_Chosen], cells: set[Cell]) -> tuple[Entry, dict[str, Split]]:
+    """Read what was chosen of one comparison, and its splits: each dataset's first resample."""
+    parent = chosen[0].parent
+    run_ids = {run.info.run_id for one in chosen for run in one.runs}
+    first = dict(sorted(cells, reverse=True))
+    with artifacts(parent) as folder:
+        try:
+            experiment = check_experiment(
+                read_yaml(folder / "experiment.yaml"), f"run {parent.info.run_id}: experiment.yaml"
+            )
+            splits = {name: load_split(name, folder / "data", first.get(name, 0)) for name in experiment.datasets}
+            runs = pd.read_csv(folder / "metrics.csv")
+            ledger = pd.read_parquet(folder / "predictions.parquet")
+        except (OSError, ValueError) as error:
+            raise StoreError(f"run {parent.info.run_id} lacks what to compare: {one_line(error)}") from error
+    runs, ledger = (table[table["run_id"].isin(run_ids)] for table in (runs, ledger))
+    present = set(runs["model"])
+    entry = Entry(
+        run_id=parent.info.run_id,
+        models=tuple(model for model in experiment.models if model in present),
+        spec=experiment.compare,
+        metrics=experiment.first_metrics({name: split.dataset.task for name, split in splits.items()}),
+        shared_tables=experiment.shared_tables,
+        runs=runs,
+        ledger=ledger,
+    )
+    return entry, {name: split for name, split in splits.items() if name in first}
