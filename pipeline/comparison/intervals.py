@@ -28,6 +28,7 @@ from pipeline.artifacts import Floats, Integers
 from pipeline.comparison.contributions import Contributions
 
 _BISECTIONS = 60
+_ROUNDING = 1e-12  # values that differ by no more of their size differ by rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +163,7 @@ def _excess_kurtosis(values: Floats) -> float:
     """Unbiased for normal values; 0 where tails are light, or there are too few values to tell."""
     from scipy.stats import kurtosis
 
-    if len(values) < 4 or not values.std() > 0:
+    if len(values) < 4 or not np.ptp(values) > _ROUNDING * np.abs(values).max():
         return 0.0
     return max(float(kurtosis(values, bias=False)), 0.0)
 
