@@ -141,6 +141,17 @@ def test_needed_rows_and_seeds_have_eighty_percent_power(difference: float, alph
     assert not enough(n_rows=n_rows, seeds=r - 1)
 
 
+def test_seeds_that_are_needed_know_their_spread_better() -> None:
+    """From two runs on, each further run counts twice: as one more, and as a degree of freedom of either model."""
+    for difference in (0.2, 0.3, 0.4, 0.5):
+        spread = one_spread(0.0, 0.01, 0.0, 50, seed_freedom=2.0)
+        enough = partial(separates, difference, spread, 2, 0.05)
+        assert not enough(n_rows=50, seeds=2)
+        expected = next(seeds for seeds in range(3, 50) if enough(n_rows=50, seeds=seeds))
+        assert expected < 12
+        assert needed(difference, spread, 2, 0.05)[1] == expected
+
+
 def test_needed_rows_are_enough_in_simulation() -> None:
     """Rows drawn anew, as many as were said to be needed: about four in five samples separate the models."""
     difference, n_rows, alpha = 0.2, 50, 0.05

@@ -287,14 +287,16 @@ def test_intervals_widen_with_confidence_and_p_falls_with_the_difference(
 
 def test_many_pairs_at_once_are_the_pairs_one_by_one() -> None:
     """Differences of arrays of models are those of each pair, and what is asked alone is told alone."""
+    far = 0.3 * (np.arange(20) == 7)  # a row that each pair hangs on, more or less
     models = [
-        mean_of(table(runs, 20, seed=0.3, row=0.1, both=0.5, random_state=runs), effect)
+        mean_of(table(runs, 20, seed=0.3, row=0.1, both=0.5, random_state=runs) + runs * far, effect)
         for runs, effect in ((2, 0.0), (3, 9.0), (1, 4.0), (6, 1.0))
     ]
     gathered: Scores = scores(models)
     first, second = np.array([0, 2, 1, 3]), np.array([1, 0, 0, 0])
     difference, spread = gathered.differences(first, second)
     p_values = spread.p_value(difference)
+    assert len(set(spread.row_freedom)) > 2
     for place, (one, other) in enumerate(zip(first, second, strict=True)):
         alone, alone_spread = the_difference(models[one], models[other])
         assert difference[place] == pytest.approx(alone)
