@@ -136,7 +136,7 @@ def peers(models: list[Predictions], difference: float, found: Scores) -> dict[s
         "one t, Satterthwaite": abs(difference) > by_satterthwaite(found),
         "paired t over seeds": paired < ALPHA,
         "two proportions": proportions < ALPHA,
-        "McNemar": mcnemar(right[0][0], right[1][0]) < ALPHA,
+        "McNemar": mcnemar(right[0][0], right[1][0], ALPHA)[0] < ALPHA,
     }
 
 

@@ -102,11 +102,11 @@ def _separates(difference: float, spread: Spread, alpha: float) -> bool:
 
 def _fewest(count: int, enough: Callable[[int], bool]) -> int | None:
     """Smallest number above `count` that is enough, by doubling and halving; None where not even the most is."""
-    low, high = count, 2 * count
-    while high <= MOST and not enough(high):
-        low, high = high, 2 * high
-    if high > MOST:
+    if not enough(MOST):
         return None
+    low, high = count, 2 * count
+    while not enough(high):
+        low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)

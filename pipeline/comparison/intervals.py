@@ -28,6 +28,7 @@ from pipeline.artifacts import Floats, Integers
 from pipeline.comparison.contributions import Contributions
 
 _BISECTIONS = 60
+_ROUNDING = 1e-12  # values that differ by no more of their size differ by rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,10 +160,10 @@ class Scores:
 
 
 def _excess_kurtosis(values: Floats) -> float:
-    """Unbiased for normal values; 0 where tails are light, or there are too few values to tell."""
+    """Unbiased for normal values; 0 where tails are light, or values differ by rounding alone."""
     from scipy.stats import kurtosis
 
-    if len(values) < 4 or not values.std() > 0:
+    if not np.ptp(values) > _ROUNDING * np.abs(values).max():
         return 0.0
     return max(float(kurtosis(values, bias=False)), 0.0)
 

@@ -111,6 +111,15 @@ def measured_as(
     return one
 
 
+def row_freedom(values: npt.ArrayLike) -> float:
+    """Degrees of freedom of the variance of a metric without bounds, from its rows' central moments, by hand."""
+    table = np.asarray(values, dtype=np.float64)
+    n, apart = len(table), table - table.mean()
+    plain = n * (apart**4).sum() / (apart**2).sum() ** 2 - 3
+    unbiased = (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * plain + 6)  # Joanes & Gill (1998), G2
+    return float(2 / (2 / (n - 1) + max(unbiased, 0.0) / n))
+
+
 def random_predictions(
     n_classes: int, *, runs: int = 3, rows: int = 40, random_state: int = 0, decimals: int | None = None
 ) -> Predictions:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -58,39 +59,49 @@ def described(recipe: dict[str, Any]) -> str:
     return " ".join(f"{key}={value}" for key, value in recipe.items())
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=described)
-def test_ceilings_are_what_the_posterior_reaches(recipe: dict[str, Any]) -> None:
-    """On 200 000 rows of the real generator, the Bayes rule errs and the posterior loses as often as is said."""
-    law = known(recipe)
-    features, target = fresh(recipe, 200_000, random_state=5)
-    posterior = law.posterior(features)
+@dataclass(frozen=True, eq=False)
+class World:
+    """A recipe, its law, and 200 000 rows of the real generator."""
+
+    recipe: dict[str, Any]
+    law: Law
+    target: Integers
+    posterior: Floats
+
+
+@pytest.fixture(scope="module", params=RECIPES, ids=described)
+def world(request: pytest.FixtureRequest) -> World:
+    law = known(request.param)
+    features, target = fresh(request.param, 200_000, random_state=5)
+    return World(request.param, law, target, law.posterior(features))
+
+
+def test_ceilings_are_what_the_posterior_reaches(world: World) -> None:
+    """On many rows the Bayes rule errs and the posterior loses as often as is said."""
+    law, target, posterior = world.law, world.target, world.posterior
     wrong = posterior.argmax(axis=1) != target
     losses = -np.log(posterior[np.arange(len(target)), target])
     for values, expected in ((wrong, law.bayes_error), (losses, law.bayes_log_loss)):
         assert expected == pytest.approx(values.mean(), abs=4 * values.std() / np.sqrt(len(values)))
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=described)
-def test_ceilings_are_as_exact_as_they_say(recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ceilings_are_as_exact_as_they_say(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Quadratures several times as fine agree within the accuracy that is stated."""
-    law = known(recipe)
-    stated = law.bayes_error, law.bayes_log_loss
+    stated = world.law.bayes_error, world.law.bayes_log_loss
     for name, size in (("LINE_POINTS", 40_000), ("PLANE_POINTS", (300, 450)), ("NET_POINTS", 2**18)):
         monkeypatch.setattr(ceilings, name, size)
-    finer = known(recipe)
-    accuracy = 1e-4 if recipe["make"] == "blobs" else 2e-5
+    finer = known(world.recipe)
+    accuracy = 1e-4 if world.recipe["make"] == "blobs" else 2e-5
     assert stated == pytest.approx((finer.bayes_error, finer.bayes_log_loss), abs=accuracy)
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=described)
-def test_posterior_is_calibrated(recipe: dict[str, Any]) -> None:
+def test_posterior_is_calibrated(world: World) -> None:
     """Of the real generator's rows to which a class gets probability p, the share p is of this class, for every p."""
-    features, target = fresh(recipe, 200_000, random_state=6)
-    for label, probability in enumerate(known(recipe).posterior(features).T):
+    for label, probability in enumerate(world.posterior.T):
         for low in np.arange(0, 1, 0.1):
             chosen = (probability >= low) & (probability < low + 0.1)
             variance = (probability * (1 - probability))[chosen].sum()
-            excess = (target == label)[chosen].sum() - probability[chosen].sum()
+            excess = (world.target == label)[chosen].sum() - probability[chosen].sum()
             assert abs(excess) < 4.5 * np.sqrt(variance) + 1
 
 

@@ -1,20 +1,38 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
+from statsmodels.stats.multitest import multipletests
 
 from pipeline.comparison.decisions import MOST, decide, holm, mcnemar, needed, rounded
 from pipeline.comparison.intervals import Spread, scores
 from tests.comparison.test_intervals import mean_of, table
 
 
-def one_spread(rows: float, seeds: float, interaction: float, n_rows: int) -> Spread:
-    return Spread(np.array(rows), np.array(seeds), np.array(interaction), np.array(8.0), np.array(0.0), n_rows)
+def one_spread(
+    rows: float, seeds: float, interaction: float, n_rows: int, *, row_effect: float = 0.0, seed_freedom: float = 8.0
+) -> Spread:
+    variances = (np.array(rows), np.array(seeds), np.array(interaction))
+    return Spread(*variances, np.array(seed_freedom), np.array(n_rows - 1.0), np.array(row_effect), n_rows)
+
+
+def separates(difference: float, spread: Spread, runs: int, alpha: float, *, n_rows: int, seeds: int) -> bool:
+    """Whether so many rows and seeds instead of the present ones leave 0 out in 80 % of samples, by scipy's t."""
+    more_rows, more_seeds = n_rows / spread.n_rows, seeds / runs
+    of_rows = float(spread.rows) / more_rows
+    apart = float(spread.seeds - spread.interaction)
+    of_seeds = apart / more_seeds + float(spread.interaction) / more_rows / more_seeds
+    by_rows = stats.t.isf(alpha / 2, float(spread.row_freedom) * more_rows) * math.sqrt(of_rows)
+    by_rows = max(by_rows, -math.log(alpha) * float(spread.row_effect) / n_rows)
+    by_seeds = stats.t.isf(alpha / 2, float(spread.seed_freedom) * (seeds - 1) / (runs - 1)) * math.sqrt(of_seeds)
+    return bool(abs(difference) >= math.hypot(by_rows, by_seeds) + stats.norm.ppf(0.8) * math.sqrt(of_rows + of_seeds))
 
 
 def test_holm_by_hand() -> None:
@@ -24,6 +42,14 @@ def test_holm_by_hand() -> None:
     assert holm(np.array([0.6, 0.7])) == pytest.approx([1.0, 1.0])
     assert holm(np.array([0.02])) == pytest.approx([0.02])
     assert len(holm(np.array([]))) == 0
+
+
+@settings(deadline=None, max_examples=15)  # statsmodels takes its time
+@given(st.lists(st.one_of(st.floats(0, 0.2), st.sampled_from([0.01, 0.02, 1.0])), min_size=2, max_size=12))
+def test_holm_is_statsmodels(p_values: list[float]) -> None:
+    """Adjusted p-values are those of statsmodels, in their own places, ties and all."""
+    expected = multipletests(p_values, method="holm")[1]
+    assert holm(np.array(p_values)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -56,34 +82,74 @@ def test_without_a_margin_nothing_is_equivalent() -> None:
     assert decide(0.0, 0.0, 0.0, 1.0, alpha=0.05, equivalence=0.0) == "not separable"
 
 
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
-def test_mcnemar_is_the_binomial_test_of_the_rows_that_only_one_gets_right(rows: list[tuple[bool, bool]]) -> None:
-    """Rows that both get right, or neither, say nothing; of the others half should be either's."""
+RIGHT = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
+
+
+@given(RIGHT, st.floats(0.001, 0.5))
+def test_mcnemar_is_the_binomial_test_of_the_rows_that_only_one_gets_right(
+    rows: list[tuple[bool, bool]], alpha: float
+) -> None:
+    """Rows that both get right, or neither, say nothing; of the others half should be either's: statsmodels' p."""
     first, second = np.array(rows, dtype=bool).T
     only_first, only_second = int((first > second).sum()), int((second > first).sum())
-    either = only_first + only_second
-    expected = stats.binomtest(only_first, either, 0.5).pvalue if either else 1.0
-    assert mcnemar(first, second) == pytest.approx(expected)
+    expected = exact_mcnemar([[7, only_first], [only_second, 7]], exact=True).pvalue
+    assert mcnemar(first, second, alpha)[0] == pytest.approx(expected)
 
 
-def test_needed_rows_and_seeds_have_eighty_percent_power() -> None:
-    """With the rows, or the seeds, that are named, a normal test has 80 % power; with one less it has less."""
-    rows, seeds_and_both, both, n_rows, runs = 0.00025, 0.0003, 0.0001, 100, 5
-    difference, alpha = 0.05, 0.05
-    n, r = needed(difference, one_spread(rows, seeds_and_both, both, n_rows), runs, alpha)
+@given(RIGHT, st.floats(0.001, 0.5))
+def test_mcnemars_interval_is_clopper_and_pearsons(rows: list[tuple[bool, bool]], alpha: float) -> None:
+    """Ends are quantiles of beta distributions, as differences of accuracies; they leave 0 out just when p < alpha."""
+    first, second = np.array(rows, dtype=bool).T
+    p_value, low, high = mcnemar(first, second, alpha)
+    wins, losses = int((first > second).sum()), int((second > first).sum())
+    least = stats.beta.ppf(alpha / 2, wins, losses + 1) if wins else 0.0
+    most = stats.beta.isf(alpha / 2, wins + 1, losses) if losses else 1.0
+    ends = [(share - (1 - share)) * (wins + losses) / len(rows) for share in (least, most)]
+    assert (low, high) == pytest.approx(ends, abs=1e-9)
+    assert low - 1e-12 <= first.mean() - second.mean() <= high + 1e-12
+    assume(abs(p_value - alpha) > 1e-9)
+    assert (p_value < alpha) == (low > 0 or high < 0)
+
+
+def test_mcnemar_by_hand() -> None:
+    """Six rows to none, of ten: p is 2 / 2^6, and the loser's share of such rows is at most 1 − 0.025^(1/6)."""
+    first, second = np.arange(10) < 8, np.arange(10) < 2
+    p_value, low, high = mcnemar(first, second, 0.05)
+    assert p_value == pytest.approx(2 / 64)
+    assert (low, high) == pytest.approx((0.6 * (2 * 0.025 ** (1 / 6) - 1), 0.6))
+    assert mcnemar(second, first, 0.05) == pytest.approx((p_value, -high, -low))
+    assert mcnemar(first, first, 0.05) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(("difference", "alpha"), [(0.06, 0.05), (-0.06, 0.05), (0.09, 0.005)])
+@pytest.mark.parametrize("row_effect", [0.0, 2.0])  # with 2, the rule of three asks for more rows than Student's t
+def test_needed_rows_and_seeds_have_eighty_percent_power(difference: float, alpha: float, row_effect: float) -> None:
+    """With as many rows, or seeds, the interval leaves 0 out in 80 % of samples; with one less it doesn't."""
+    n_rows, runs = 100, 5
+    spread = one_spread(0.00025, 0.0003, 0.0001, n_rows, row_effect=row_effect)
+    n, r = needed(difference, spread, runs, alpha)
+    enough = partial(separates, difference, spread, runs, alpha)
+    assert not enough(n_rows=n_rows, seeds=runs)
     assert n is not None
+    assert enough(n_rows=n, seeds=runs)
+    assert not enough(n_rows=n - 1, seeds=runs)
+    if row_effect:  # seeds don't lessen the rule of three
+        assert r is None
+        return
     assert r is not None
+    assert enough(n_rows=n_rows, seeds=r)
+    assert not enough(n_rows=n_rows, seeds=r - 1)
 
-    def power(n_rows_then: float, runs_then: float) -> float:
-        of_rows = rows * n_rows / n_rows_then
-        of_seeds = (seeds_and_both - both) * runs / runs_then
-        of_both = both * n_rows / n_rows_then * runs / runs_then
-        error = math.sqrt(of_rows + of_seeds + of_both)
-        return float(stats.norm.sf(stats.norm.ppf(1 - alpha / 2) - difference / error))
 
-    assert power(n_rows, runs) < 0.8
-    assert power(n, runs) >= 0.8 > power(n - 1, runs)
-    assert power(n_rows, r) >= 0.8 > power(n_rows, r - 1)
+def test_seeds_that_are_needed_know_their_spread_better() -> None:
+    """From two runs on, each further run counts twice: as one more, and as a degree of freedom of either model."""
+    for difference in (0.2, 0.3, 0.4, 0.5):
+        spread = one_spread(0.0, 0.01, 0.0, 50, seed_freedom=2.0)
+        enough = partial(separates, difference, spread, 2, 0.05)
+        assert not enough(n_rows=50, seeds=2)
+        expected = next(seeds for seeds in range(3, 50) if enough(n_rows=50, seeds=seeds))
+        assert expected < 12
+        assert needed(difference, spread, 2, 0.05)[1] == expected
 
 
 def test_needed_rows_are_enough_in_simulation() -> None:
@@ -98,20 +164,35 @@ def test_needed_rows_are_enough_in_simulation() -> None:
     assert found.mean() == pytest.approx(0.8, abs=0.02)
 
 
+def test_needed_seeds_are_enough_in_simulation() -> None:
+    """Seeds drawn anew, as many of each model as were said to be needed: Welch's test tells four in five apart."""
+    difference, runs, alpha = 0.25, 4, 0.05
+    _, r = needed(difference, one_spread(0.0, 2 * 0.8**2 / runs, 0.0, 50, seed_freedom=6.0), runs, alpha)
+    assert r is not None
+    random = np.random.default_rng(1)
+    first, second = random.normal(difference, 0.8, (4000, r)), random.normal(0.0, 0.8, (4000, r))
+    found = stats.ttest_ind(first, second, axis=1, equal_var=False).pvalue < alpha
+    assert found.mean() == pytest.approx(0.8, abs=0.02)
+
+
 def test_no_number_of_rows_outweighs_the_luck_of_seeds() -> None:
-    """Where the other part alone is too large there is no number, and one that is never reached is none."""
+    """Where the other part alone is too large there is no number."""
     assert needed(0.01, one_spread(0.0001, 0.01, 0.0, 100), 5, 0.05)[0] is None
     assert needed(0.01, one_spread(0.01, 0.0001, 0.0, 100), 5, 0.05)[1] is None
+
+
+def test_a_number_that_is_never_reached_is_none() -> None:
+    """What needs a little less than the most is told, and what needs a little more isn't."""
     tiny = 1e-6
-    assert needed(tiny, one_spread(1.0, 0.0, 0.0, 100), 5, 0.05)[0] is None
-    allowed = (tiny / float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8))) ** 2
-    assert needed(tiny, one_spread(allowed * MOST / 100 * 0.999, 0.0, 0.0, 100), 5, 0.05)[0] == pytest.approx(
-        MOST, rel=0.01
-    )
+    allowed = (tiny / float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8))) ** 2 * MOST / 100
+    below, above = (needed(tiny, one_spread(allowed * share, 0.0, 0.0, 100), 5, 0.05)[0] for share in (0.999, 1.001))
+    assert below == pytest.approx(0.999 * MOST, rel=1e-4)
+    assert above is None
+    assert needed(tiny, one_spread(1.0, 0.0, 0.0, 100), 5, 0.05) == (None, None)
 
 
 def test_what_is_needed_is_more_than_what_there_is() -> None:
-    """Where the normal approximation would say that it is enough already, one more is asked for."""
+    """Where what there is should be enough already, one more is asked for."""
     assert needed(1.0, one_spread(0.0001, 0.0001, 0.0, 100), 5, 0.05) == (101, 6)
 
 
@@ -129,12 +210,17 @@ def test_needed_takes_the_parts_of_a_measured_spread() -> None:
     """What the intervals measure has the parts that are needed, in the right places."""
     models = [mean_of(table(4, 40, seed=0.2, row=1.0, both=1.0, random_state=place)) for place in (1, 2)]
     _, spread = scores(models).differences(np.array([0]), np.array([1]))
-    assert float(spread.at(0).seeds) > float(spread.at(0).interaction)
-    n, _ = needed(0.9, spread.at(0), 4, 0.05)
     one = spread.at(0)
-    seeds_alone = float(one.seeds - one.interaction)
-    allowed = (0.9 / float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8))) ** 2
-    assert n == max(41, math.ceil(40 * float(one.rows + one.interaction) / (allowed - seeds_alone)))
+    assert float(one.seeds) > float(one.interaction) > 0
+    for n, r in (needed(0.9, one, 4, 0.05), needed(-1.2, one, 4, 0.05)):
+        assert n is not None
+        assert r is not None
+    for difference in (0.9, -1.2):
+        n, r = needed(difference, one, 4, 0.05)
+        assert (n, r) == (
+            next(n for n in range(41, 5000) if separates(difference, one, 4, 0.05, n_rows=n, seeds=4)),
+            next(r for r in range(5, 5000) if separates(difference, one, 4, 0.05, n_rows=40, seeds=r)),
+        )
 
 
 @pytest.mark.parametrize(

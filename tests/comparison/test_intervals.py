@@ -19,6 +19,7 @@ from benchmarks.verdict_calibration import METRICS, OURS, WORLDS, run_cell
 from pipeline.artifacts import Floats
 from pipeline.comparison.contributions import Contributions
 from pipeline.comparison.intervals import Scores, Spread, over_draws, scores
+from tests.comparison.making import row_freedom
 
 FIRST, SECOND = np.array([0]), np.array([1])
 
@@ -40,6 +41,20 @@ def the_difference(*models: Contributions) -> tuple[float, Spread]:
     """First model minus second."""
     difference, spread = scores(models).differences(FIRST, SECOND)
     return float(difference[0]), spread.at(0)
+
+
+def one_spread(
+    *,
+    rows: float = 0.0,
+    seeds: float = 0.0,
+    seed_freedom: float = np.inf,
+    row_freedom: float,
+    row_effect: float = 0.0,
+    n_rows: int,
+) -> Spread:
+    """Spread of a single difference."""
+    parts = (rows, seeds, 0.0, seed_freedom, row_freedom, row_effect)
+    return Spread(*(np.array(part) for part in parts), n_rows)
 
 
 def two_way(rows: Floats) -> Any:
@@ -101,7 +116,7 @@ def test_a_difference_is_the_loop_over_rows_and_seeds() -> None:
     assert spread.rows == pytest.approx(max(of_rows - interaction, 0))
     assert spread.seed_freedom == pytest.approx(seeds**2 / welch)
 
-    by_rows = stats.t.ppf(0.95, n - 1) * math.sqrt(max(of_rows - interaction, 0))
+    by_rows = stats.t.ppf(0.95, row_freedom(apart)) * math.sqrt(max(of_rows - interaction, 0))
     by_seeds = stats.t.ppf(0.95, seeds**2 / welch) * math.sqrt(seeds)
     assert spread.half_width(0.1) == pytest.approx(math.hypot(by_rows, by_seeds))
 
@@ -118,13 +133,21 @@ def test_without_noise_of_rows_it_is_welchs_test() -> None:
     assert difference + spread.half_width(0.1) == pytest.approx(interval.high)
 
 
+@pytest.mark.parametrize("heavy", [False, True])
 @pytest.mark.parametrize("runs", [1, 6])
-def test_without_noise_of_seeds_it_is_the_paired_t_test_over_rows(runs: int) -> None:
-    """Where all runs say the same, or there is but one, p-value and interval are scipy's paired test over rows."""
+def test_without_noise_of_seeds_it_is_the_paired_t_test_over_rows(runs: int, heavy: bool) -> None:
+    """Where all runs say the same, or there is but one, p-value and interval are scipy's paired test over rows.
+
+    Of a metric with bounds, whatever its rows look like.
+    """
     random = np.random.default_rng(6)
     shared = random.normal(size=40)
     first, second = shared + 0.4 * random.normal(size=40) + 0.2, shared + 0.4 * random.normal(size=40)
-    difference, spread = the_difference(mean_of(np.tile(first, (runs, 1))), mean_of(np.tile(second, (runs, 1))))
+    first[3] += 4.0 * heavy
+    bounded = 1e-9  # the rule of three is there, and never felt
+    difference, spread = the_difference(
+        mean_of(np.tile(first, (runs, 1)), bounded), mean_of(np.tile(second, (runs, 1)), bounded)
+    )
     test = stats.ttest_rel(first, second)
     assert spread.p_value(np.array(difference)) == pytest.approx(test.pvalue)
     interval = test.confidence_interval(0.95)
@@ -134,9 +157,43 @@ def test_without_noise_of_seeds_it_is_the_paired_t_test_over_rows(runs: int) -> 
 
 def test_half_widths_of_rows_and_seeds_add_as_squares() -> None:
     """The interval is the hypotenuse of the one for rows alone and the one for seeds alone."""
-    spread = Spread(np.array(0.03), np.array(0.02), np.array(0.0), np.array(3.7), np.array(0.0), 25)
-    by_rows, by_seeds = stats.t.ppf(0.975, 24) * math.sqrt(0.03), stats.t.ppf(0.975, 3.7) * math.sqrt(0.02)
+    spread = one_spread(rows=0.03, seeds=0.02, seed_freedom=3.7, row_freedom=17.0, n_rows=25)
+    by_rows, by_seeds = stats.t.ppf(0.975, 17) * math.sqrt(0.03), stats.t.ppf(0.975, 3.7) * math.sqrt(0.02)
     assert spread.half_width(0.05) == pytest.approx(math.sqrt(by_rows**2 + by_seeds**2))
+
+
+def test_a_metric_without_bounds_may_hang_on_few_rows() -> None:
+    """One row far off lessens the degrees of freedom, of a difference and of a score, and widens the interval."""
+    rows = np.random.default_rng(3).normal(size=(1, 60))
+    far = rows.copy()
+    far[0, 0] += 15
+    for values in (rows, far):
+        _, spread = the_difference(mean_of(values), mean_of(np.zeros((1, 60))))
+        expected = row_freedom(values[0])
+        assert spread.row_freedom == pytest.approx(expected)
+        assert scores([mean_of(values)]).alone().row_freedom[0] == pytest.approx(expected)
+        half = stats.t.isf(0.005, expected) * values.std(ddof=1) / math.sqrt(60)
+        assert float(spread.half_width(0.01)) == pytest.approx(half)
+    assert row_freedom(far[0]) < 4 < 30 < row_freedom(rows[0]) < 59
+    _, bounded = the_difference(mean_of(far, 1e-9), mean_of(np.zeros((1, 60)), 1e-9))
+    assert bounded.row_freedom == 59
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.0] * 10, [1.0, 5.0, 30.0], [0.1 + 0.2, 0.3, 0.3, 0.3, 0.3], [0.0] * 20])
+def test_light_tails_few_rows_and_equal_rows_keep_their_degrees_of_freedom(values: list[float]) -> None:
+    """Nothing is won by light tails, told by three rows, or made of what differs by rounding alone; none warns."""
+    _, spread = the_difference(mean_of([values]), mean_of(np.zeros((1, len(values)))))
+    assert spread.row_freedom == len(values) - 1
+
+
+@pytest.mark.parametrize("kind", ["normal", "laplace"])
+def test_degrees_of_freedom_are_those_of_the_variance(kind: str) -> None:
+    """Among samples the variance over rows varies by 2 · variance² / degrees of freedom, for heavy tails too."""
+    random, n = np.random.default_rng(4), 400
+    samples = getattr(random, kind)(size=(4000, n))
+    variances = samples.var(axis=1, ddof=1)
+    found = [scores([mean_of(sample[None])]).alone().row_freedom[0] for sample in samples[:100]]
+    assert np.mean(found) == pytest.approx(2 * variances.mean() ** 2 / variances.var(), rel=0.12)
 
 
 def test_a_model_against_its_copy() -> None:
@@ -153,7 +210,7 @@ def test_a_model_against_its_copy() -> None:
 def test_the_rule_of_three_is_the_chance_of_seeing_nothing() -> None:
     """If one row in 1 / p differs, the chance to see none in n is (1 − p)^n; at the floor's p it is about alpha."""
     n = 500
-    spread = Spread(np.array(0.0), np.array(0.0), np.array(0.0), np.array(np.inf), np.array(1.0), n)
+    spread = one_spread(row_effect=1.0, row_freedom=n - 1.0, n_rows=n)
     for alpha in (0.1, 0.05, 0.01):
         assert (1 - float(spread.half_width(alpha))) ** n == pytest.approx(alpha, rel=0.03)
 
@@ -230,14 +287,16 @@ def test_intervals_widen_with_confidence_and_p_falls_with_the_difference(
 
 def test_many_pairs_at_once_are_the_pairs_one_by_one() -> None:
     """Differences of arrays of models are those of each pair, and what is asked alone is told alone."""
+    far = 0.3 * (np.arange(20) == 7)  # a row that each pair hangs on, more or less
     models = [
-        mean_of(table(runs, 20, seed=0.3, row=0.1, both=0.5, random_state=runs), effect)
+        mean_of(table(runs, 20, seed=0.3, row=0.1, both=0.5, random_state=runs) + runs * far, effect)
         for runs, effect in ((2, 0.0), (3, 9.0), (1, 4.0), (6, 1.0))
     ]
     gathered: Scores = scores(models)
     first, second = np.array([0, 2, 1, 3]), np.array([1, 0, 0, 0])
     difference, spread = gathered.differences(first, second)
     p_values = spread.p_value(difference)
+    assert len(set(spread.row_freedom)) > 2
     for place, (one, other) in enumerate(zip(first, second, strict=True)):
         alone, alone_spread = the_difference(models[one], models[other])
         assert difference[place] == pytest.approx(alone)
@@ -250,10 +309,12 @@ def test_a_single_run_stands_on_rows_alone() -> None:
     """One run on either side: seeds add nothing, and the rows' variance isn't lessened either."""
     many, one = table(5, 30, seed=1.0, row=1.0, both=1.0), table(1, 30, seed=1.0, row=1.0, both=1.0, random_state=1)
     difference, spread = the_difference(mean_of(many), mean_of(one))
-    test = stats.ttest_rel(many.mean(axis=0), one[0])
+    apart = many.mean(axis=0) - one[0]
+    t = apart.mean() / math.sqrt(apart.var(ddof=1) / 30)
     assert spread.seeds == 0
     assert spread.interaction == 0
-    assert spread.p_value(np.array(difference)) == pytest.approx(test.pvalue)
+    assert row_freedom(apart) < 29
+    assert spread.p_value(np.array(difference)) == pytest.approx(2 * stats.t.sf(abs(t), row_freedom(apart)))
 
 
 def test_variances_are_never_negative() -> None:
@@ -285,10 +346,22 @@ def test_draws_of_one_table_are_corrected_as_nadeau_and_bengio_say() -> None:
     assert float(spread.p_value(np.array([mean]))[0]) == pytest.approx(2 * stats.t.sf(t, 4))
 
 
-def test_draws_that_agree_keep_the_rule_of_three() -> None:
-    """Models that are equal in every draw may still differ on 3 rows in n."""
-    spread = over_draws(np.zeros((4, 1)), 0.25, np.ones(1), 60)
-    assert spread.half_width(0.05)[0] == pytest.approx(-math.log(0.05) / 60)
+@pytest.mark.parametrize(
+    ("draws", "test_share", "rows"),
+    [
+        (4, 0.0, 4 * 60),  # new data in every draw
+        (9, 0.0, 9 * 60),
+        (3, 0.25, 3 * 60),  # a table of 300 rows, of which three test parts show 180 at most
+        (5, 0.25, 300),
+        (9, 0.25, 300),
+        (2, 3.0, 80),  # a table of 80 rows, of which 20 train
+    ],
+)
+def test_draws_that_agree_keep_the_rule_of_three(draws: int, test_share: float, rows: int) -> None:
+    """Models that are equal in every draw may still differ on 3 in so many rows as can have been seen."""
+    spread = over_draws(np.zeros((draws, 1)), test_share, np.ones(1), 60)
+    assert spread.n_rows == rows
+    assert spread.half_width(0.05)[0] == pytest.approx(-math.log(0.05) / rows)
 
 
 @pytest.mark.slow

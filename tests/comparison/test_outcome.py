@@ -24,7 +24,7 @@ from pipeline.comparison.comparability import RowsLookedAt
 from pipeline.comparison.outcome import KnownTruth, Outcome, conclude, costs, outcome_json
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.verdict import Subject, Verdict
-from tests.comparison.making import make_ledger, through_parquet
+from tests.comparison.making import make_ledger, row_freedom, through_parquet
 from tests.comparison.test_ceilings import known
 
 MODELS = {"linear": 0.3, "relu": 1.0, "wide": 1.4}
@@ -41,10 +41,10 @@ def the_ledger() -> pd.DataFrame:
     """Two classes, three classes, a regression and resamples, in one table."""
     ledger = pd.concat(
         [
-            make_ledger(MODELS, dataset="two", seeds=3, rows=30),
-            make_ledger(MODELS, dataset="three", n_classes=3, seeds=2, rows=30, part="validation"),
-            make_ledger(MODELS, dataset="line", n_classes=0, seeds=2, rows=30),
-            make_ledger(MODELS, dataset="drawn", seeds=2, rows=30, draws=3),
+            make_ledger(MODELS, dataset="two", seeds=3, rows=20),
+            make_ledger(MODELS, dataset="three", n_classes=3, seeds=2, rows=20, part="validation"),
+            make_ledger(MODELS, dataset="line", n_classes=0, seeds=2, rows=20),
+            make_ledger(MODELS, dataset="drawn", seeds=2, rows=20, draws=3),
         ]
     )
     # One run of one model diverged.
@@ -72,6 +72,7 @@ def outcome(ledger: pd.DataFrame) -> Outcome:
 
 def by_scikit_learn(metric: str, run: pd.DataFrame, n_classes: int) -> float:
     """One metric of one run's rows."""
+    truth = run["label"].to_numpy()
     if not n_classes:
         functions = {
             "mae": sk.mean_absolute_error,
@@ -79,19 +80,19 @@ def by_scikit_learn(metric: str, run: pd.DataFrame, n_classes: int) -> float:
             "rmse": sk.root_mean_squared_error,
             "r2": sk.r2_score,
         }
-        return float(functions[metric](run["label"], run["prediction"]))
+        return float(functions[metric](truth, run["prediction"].to_numpy()))
     shares = run[[f"p_{label}" for label in range(n_classes)]].to_numpy()
-    labels = shares.argmax(axis=1) if n_classes > 2 else (run["p_1"] > run["threshold"]).astype(int)
+    labels = shares.argmax(axis=1) if n_classes > 2 else (run["p_1"] > run["threshold"]).to_numpy(int)
     if metric == "accuracy":
-        return float(sk.accuracy_score(run["label"], labels))
+        return float(sk.accuracy_score(truth, labels))
     if metric == "log_loss":
-        return float(sk.log_loss(run["label"], shares, labels=range(n_classes)))
+        return float(sk.log_loss(truth, shares, labels=range(n_classes)))
     if metric == "roc_auc":
-        one = {"y_score": run["p_1"]} if n_classes == 2 else {"y_score": shares, "multi_class": "ovr"}
-        return float(sk.roc_auc_score(run["label"], **one))
+        one = {"y_score": shares[:, 1]} if n_classes == 2 else {"y_score": shares, "multi_class": "ovr"}
+        return float(sk.roc_auc_score(truth, **one))
     score = {"precision": sk.precision_score, "recall": sk.recall_score, "f1": sk.f1_score}[metric]
     which = {"average": "binary"} if n_classes == 2 else {"average": "macro", "labels": range(n_classes)}
-    return float(score(run["label"], labels, zero_division=0, **which))
+    return float(score(truth, labels, zero_division=0, **which))
 
 
 def pseudo_values(metric: str, run: pd.DataFrame, n_classes: int) -> np.ndarray:
@@ -144,9 +145,11 @@ def variances(rows: np.ndarray) -> tuple[float, float]:
     return rows.mean(axis=1).var(ddof=1) / runs, (left**2).sum() / ((runs - 1) * (n - 1) * runs * n)
 
 
-def half_width(alpha: float, *, n: int, of_rows: float, of_seeds: float, welch: float, effect: float) -> float:
+def half_width(
+    alpha: float, *, n: int, of_rows: float, freedom: float, of_seeds: float, welch: float, effect: float
+) -> float:
     """Half of the interval: Student's for rows, but never below the rule of three, and Student's for seeds."""
-    by_rows = stats.t.isf(alpha / 2, n - 1) * math.sqrt(of_rows)
+    by_rows = stats.t.isf(alpha / 2, freedom) * math.sqrt(of_rows)
     by_seeds = stats.t.isf(alpha / 2, welch) * math.sqrt(of_seeds)
     return math.hypot(max(by_rows, -math.log(alpha) * effect / n), by_seeds)
 
@@ -162,13 +165,15 @@ def test_every_verdict_follows_from_the_file_by_another_route(ledger: pd.DataFra
             (first, rows, effect), (second, base_rows, base_effect) = found[model], found[baseline]
             n = rows.shape[1]
             parts, both = zip(variances(rows), variances(base_rows), strict=True)
-            of_rows = (rows.mean(axis=0) - base_rows.mean(axis=0)).var(ddof=1) / n - sum(both)
+            apart = rows.mean(axis=0) - base_rows.mean(axis=0)
+            of_rows = apart.var(ddof=1) / n - sum(both)
             welch = sum(parts) ** 2 / sum(
                 part**2 / (len(table) - 1) for part, table in zip(parts, (rows, base_rows), strict=True)
             )
             half = partial(
                 half_width,
-                n=n, of_rows=max(of_rows, 0.0), of_seeds=sum(parts), welch=welch, effect=max(effect, base_effect),
+                n=n, of_rows=max(of_rows, 0.0), freedom=n - 1 if effect else row_freedom(apart),
+                of_seeds=sum(parts), welch=welch, effect=max(effect, base_effect),
             )  # fmt: skip
             difference = float(np.mean(first) - np.mean(second))
             assert verdict.model_score == pytest.approx(np.mean(first))
@@ -188,10 +193,13 @@ def test_verdicts_over_draws_follow_from_the_file_by_another_route(ledger: pd.Da
     rows = ledger[ledger["dataset"] == "drawn"]
     verdicts = [verdict for verdict in outcome.verdicts if verdict.dataset == "drawn"]
     assert len(verdicts) == 3 * 6
+    runs = list(rows.groupby(["resample", "model", "seed"]))
+    scores = {
+        metric: {key: by_scikit_learn(metric, run, 2) for key, run in runs}
+        for metric in dict.fromkeys(verdict.metric for verdict in verdicts)
+    }
     for verdict in verdicts:
-        score = {
-            key: by_scikit_learn(verdict.metric, run, 2) for key, run in rows.groupby(["resample", "model", "seed"])
-        }
+        score = scores[verdict.metric]
         found = [
             np.mean([score[draw, verdict.model, seed] - score[draw, verdict.baseline, seed] for seed in (0, 1)])
             for draw in range(3)
@@ -338,6 +346,21 @@ def test_datasets_on_which_nothing_finished_are_left_out(ledger: pd.DataFrame) -
     nothing = conclude(ledger, the_runs(ledger), subjects[:1], list(MODELS), CompareSpec(), {})
     assert nothing.verdicts == nothing.noise == nothing.recommendations == ()
     assert json.dumps(outcome_json(nothing, {}), allow_nan=False)
+
+
+def test_the_baseline_is_the_first_model_of_the_file_even_without_runs(ledger: pd.DataFrame) -> None:
+    """Where the first model diverged nothing else is silently compared; a model that is named is the baseline then."""
+
+    def found(**keys: object) -> tuple[str, set[tuple[str, str]]]:
+        outcome = conclude(
+            ledger, the_runs(ledger), SUBJECTS[:1], ["diverged", *MODELS], CompareSpec.model_validate(keys), {}
+        )
+        assert [one.model for one in outcome.recommendations[0].standings] == ["relu", "linear", "wide"]
+        return outcome.baseline, {(one.model, one.baseline) for one in outcome.verdicts}
+
+    assert found() == ("diverged", set())
+    assert found(baseline="relu") == ("relu", {("linear", "relu"), ("wide", "relu")})
+    assert found(pairs="all") == ("diverged", {("relu", "linear"), ("wide", "linear"), ("wide", "relu")})
 
 
 def test_costs_are_medians_over_finished_runs() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.comparison.simplest import Cost, Recommendation, recommend
 from pipeline.comparison.spec import CompareSpec
+from pipeline.comparison.wording import with_unit
 from tests.comparison.making import hits_ledger, make_ledger, measured_as
 
 SMALL, MIDDLE, LARGE = Cost(10, 1.0, 1e-5), Cost(200, 2.0, 2e-5), Cost(3_000, 9.0, 3e-5)
@@ -67,7 +68,7 @@ def test_sentences_say_what_is_shown() -> None:
     """Nothing smaller will do; a smaller one is shown to be close; or a smaller one isn't shown to be worse."""
     right, costs = {"a": hits(0.9), "b": hits(0.7)}, {"a": LARGE, "b": SMALL}
     assert recommended(costs, right).sentence == (
-        "d: take a (3,000 parameters); no smaller model comes within noise of its accuracy."
+        "d: take a (3,000 parameters); no other model comes within noise of its accuracy."
     )
     assert recommended(costs, right, equivalence=0.3).sentence == (
         "d: take b (10 parameters); it is no more than 30.0 points of accuracy behind a, the best."
@@ -80,6 +81,35 @@ def test_sentences_say_what_is_shown() -> None:
         "d: b (10 parameters) will do; that it is more than 1.2 points of accuracy behind a, the best, isn't shown"
         f" (it may be up to {100 * found.standings[0].high:.1f} points)."
     )
+
+
+def test_models_within_noise_of_a_best_that_is_small_are_named() -> None:
+    """Where the best is the smallest too, those that may be as good aren't passed over in silence."""
+    right = {"a": hits(0.9), "b": hits(0.9), "c": hits(0.9), "far": hits(0.5)}
+    right["b"][0, 0] = right["c"][0, :2] = False
+    costs = {"a": SMALL, "b": LARGE, "c": SMALL, "far": SMALL}
+    sentence = "d: take a (10 parameters); c, b are within noise of it, and no smaller."
+    assert recommended(costs, right).sentence == sentence
+    del right["c"], costs["c"]
+    assert recommended(costs, right).sentence == "d: take a (10 parameters); b is within noise of it, and no smaller."
+
+
+def test_the_margin_of_errors_is_in_the_targets_spread() -> None:
+    """A regression in another unit has the same recommendation; the margin is said in the unit."""
+    ledger = make_ledger({"weak": 2.0, "strong": 3.0}, n_classes=0, rows=200)
+    found = []
+    for unit in (1.0, 1000.0):
+        scaled = ledger.assign(label=unit * ledger["label"], prediction=unit * ledger["prediction"])
+        measured = measured_as("mae", scaled, n_classes=0)
+        for equivalence in (0.01, 0.5):
+            one = recommend(measured, CompareSpec(equivalence=equivalence), {"weak": SMALL, "strong": LARGE})
+            assert one is not None
+            found.append(one)
+    assert [one.model for one in found] == ["strong", "weak"] * 2
+    assert [[standing.shown for standing in one.standings] for one in found] == [[False, True], [True, True]] * 2
+    margin = 0.5 * np.std(10 * np.sin(np.arange(200)))
+    for one, unit in ((found[1], 1), (found[3], 1000)):
+        assert f"no more than {with_unit('mae', unit * margin)} of MAE behind strong" in one.sentence
 
 
 def test_of_equally_small_models_the_better_is_taken() -> None:

@@ -79,7 +79,7 @@ def test_the_interval_is_that_of_a_plain_loop(goal: Goal) -> None:
     """Low and high are the 2.5th and 97.5th percentile of what is chosen on rows drawn with replacement, one by one."""
     random = np.random.default_rng(5)  # scores that say nothing, so that what is chosen lies far apart
     truth, scores = random.integers(0, 2, 15), random.random(15).round(2)
-    drawn = np.random.default_rng(RANDOM_STATE).multinomial(15, np.full(15, 1 / 15), size=REPLICATES)[:30]
+    drawn = np.random.default_rng(RANDOM_STATE).multinomial(15, np.full(15, 1 / 15), size=REPLICATES)[:15]
     candidates = sorted(every_division(scores), key=lambda at: (abs(at - 0.5), at))
     values = []
     for times in drawn:
@@ -87,7 +87,7 @@ def test_the_interval_is_that_of_a_plain_loop(goal: Goal) -> None:
         worths = [tuple(np.round(worth(goal, truth[rows], scores[rows] > at), 12)) for at in candidates]
         values.append(candidates[worths.index(max(worths))])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(thresholds, "REPLICATES", 30)
+        patch.setattr(thresholds, "REPLICATES", 15)
         chosen = choose(goal, truth, scores)
     assert [chosen.low, chosen.high] == pytest.approx(np.percentile(values, [2.5, 97.5]))
 

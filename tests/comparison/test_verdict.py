@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import f1_score, log_loss
+from statsmodels.stats.proportion import proportion_confint
 
 from pipeline.comparison.decisions import rounded
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.verdict import Measured, Subject, Verdict, judge, measure
-from tests.comparison.making import hits_ledger, make_ledger, measured_as, through_parquet
+from pipeline.comparison.wording import with_unit
+from tests.comparison.making import hits_ledger, make_ledger, measured_as, row_freedom, through_parquet
 
 SKILLS = {"linear": 0.2, "relu": 1.5}
 
@@ -116,14 +120,18 @@ def test_agreeing_on_few_rows_is_no_equivalence() -> None:
     assert verdict.sentence.endswith("3 seeds × 50 rows.")
 
 
-@pytest.mark.parametrize("random_state", [7, 2])  # rows or seeds would tell; only seeds would
-def test_models_that_are_not_separable_say_what_would_separate_them(random_state: int) -> None:
+@pytest.mark.parametrize(
+    ("skill", "random_state", "by_rows", "by_seeds"),
+    [(1.7, 7, True, True), (1.3, 7, True, False), (1.3, 2, False, True)],
+)
+def test_models_that_are_not_separable_say_what_would_separate_them(
+    skill: float, random_state: int, by_rows: bool, by_seeds: bool
+) -> None:
     """The rows and the seeds that would tell are the verdict's, rounded up; what wouldn't tell isn't named."""
-    skills = {"linear": 0.8, "relu": 1.3}
-    verdict = the_verdict(make_ledger(skills, seeds=9, rows=40, random_state=random_state))
+    verdict = the_verdict(make_ledger({"linear": 0.8, "relu": skill}, seeds=9, rows=40, random_state=random_state))
     assert verdict.decision == "not separable"
     assert verdict.low < 0 < verdict.high
-    assert (verdict.rows_needed is not None) == (random_state == 7)
+    assert (verdict.rows_needed is not None, verdict.seeds_needed is not None) == (by_rows, by_seeds)
     assert verdict.sentence.startswith("relu and linear can't be told apart on d: ")
     numbers = ((verdict.rows_needed, "rows"), (verdict.seeds_needed, "seeds"))
     ways = [f"{rounded(number):,} {word}" for number, word in numbers if number is not None]
@@ -156,17 +164,82 @@ def test_one_run_each_are_compared_as_runs() -> None:
 
 
 def test_one_run_each_by_other_metrics_stand_on_rows_alone() -> None:
-    """McNemar's test is of labels; log loss of two single runs is scipy's paired t-test over rows."""
+    """McNemar's test is of labels; log loss of two single runs is a paired t-test over rows, few of which decide."""
     ledger = make_ledger(SKILLS, seeds=1, rows=50)
     verdict = the_verdict(ledger, "log_loss")
     assert verdict.method == "rows alone (one seed)"
     losses = {
         model: -np.log(np.where(run["label"] == 1, run["p_1"], run["p_0"])) for model, run in ledger.groupby("model")
     }
-    test = stats.ttest_rel(losses["relu"], losses["linear"])
-    interval = test.confidence_interval(0.95)
-    assert verdict.p_value == pytest.approx(test.pvalue)
-    assert (verdict.low, verdict.high) == pytest.approx((interval.low, interval.high))
+    apart = losses["relu"] - losses["linear"]
+    freedom, error = row_freedom(apart), stats.sem(apart)
+    assert freedom < 40
+    assert verdict.p_value == pytest.approx(2 * stats.t.sf(abs(apart.mean()) / error, freedom))
+    assert (verdict.low, verdict.high) == pytest.approx(stats.t.interval(0.95, freedom, apart.mean(), error))
+
+
+RIGHT = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=40)
+
+
+@settings(deadline=None, max_examples=60)
+@given(RIGHT, st.sampled_from([0.001, 0.01, 0.05, 0.2, 0.4]))
+def test_the_interval_of_two_single_runs_never_contradicts_their_p_value(
+    rows: list[tuple[bool, bool]], alpha: float
+) -> None:
+    """It holds the one of rows alone and the exact one; 0 is outside just when the exact p-value is below alpha."""
+    first, second = np.array(rows, dtype=bool).T
+    verdict = the_verdict(hits_ledger({"linear": first, "relu": second}), alpha=alpha)
+    wins, losses, n = int((second > first).sum()), int((first > second).sum()), len(rows)
+    assert verdict.p_value == pytest.approx(stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0)
+
+    apart = second.astype(float) - first
+    by_rows = max(stats.t.isf(alpha / 2, n - 1) * apart.std(ddof=1) / math.sqrt(n), -math.log(alpha) / n)
+    ends = [apart.mean() - by_rows, apart.mean() + by_rows]
+    if wins + losses:
+        share = proportion_confint(wins, wins + losses, alpha, method="beta")
+        ends += [(2 * float(end) - 1) * (wins + losses) / n for end in share]
+    assert (verdict.low, verdict.high) == pytest.approx((min(ends), max(ends)), abs=1e-9)
+    assert (verdict.p_value < alpha) == (verdict.low > 1e-12 or verdict.high < -1e-12)
+
+
+def test_one_run_against_five_is_called_a_run() -> None:
+    """Of one run and five the one is compared as this run, the others as their model, whichever is the baseline."""
+    many = np.tile(np.arange(100) < 60, (5, 1))
+    for right, claim in (
+        ({"many": many, "odd": np.arange(100) < 90}, "this run of odd is better than many on d: "),
+        ({"odd": np.arange(100) < 90, "many": many}, "many is worse than this run of odd on d: "),
+    ):
+        verdict = the_verdict(hits_ledger(right))
+        assert verdict.sentence.startswith(claim)
+        assert verdict.sentence.endswith("With one seed, the luck of training isn't in the interval.")
+
+
+@pytest.mark.parametrize(
+    ("metric", "scale"), [("mae", np.std), ("rmse", np.std), ("mse", np.var), ("r2", lambda _: 1.0)]
+)
+def test_errors_are_equivalent_within_a_part_of_the_targets_spread(
+    metric: str, scale: Callable[[np.ndarray], float]
+) -> None:
+    """The margin of an error is in standard deviations of the target, of MSE in variances; so the unit is no matter."""
+    ledger = make_ledger({"linear": 20.0, "relu": 21.0}, n_classes=0, rows=200)
+    decisions = set()
+    for unit in (0.001, 1.0, 1000.0):
+        scaled = ledger.assign(label=unit * ledger["label"], prediction=unit * ledger["prediction"])
+        target = scaled.loc[(scaled["model"] == "relu") & (scaled["seed"] == 0), "label"].to_numpy()
+        verdict = the_verdict(scaled, metric, n_classes=0, equivalence=0.02)
+        assert verdict.margin == pytest.approx(0.02 * scale(target))
+        assert measured_as(metric, scaled, n_classes=0).scale == pytest.approx(scale(target))
+        decisions.add(verdict.decision)
+        half_as_wide = 0.5 * max(abs(verdict.low), abs(verdict.high)) / scale(target)
+        assert the_verdict(scaled, metric, n_classes=0, equivalence=half_as_wide).decision != "equivalent"
+        assert f"within ±{with_unit(metric, verdict.margin)} counts as none" in verdict.sentence
+    assert decisions == {"equivalent"}
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "log_loss"])
+def test_the_margin_of_classes_is_the_number_of_the_file(metric: str) -> None:
+    """Shares and log loss have a unit that everybody knows."""
+    assert the_verdict(make_ledger(SKILLS), metric, equivalence=0.03).margin == 0.03
 
 
 def test_single_runs_that_are_not_separable_ask_for_no_number_of_rows() -> None:
@@ -179,14 +252,15 @@ def test_single_runs_that_are_not_separable_ask_for_no_number_of_rows() -> None:
         assert verdict.sentence.endswith("1 seed × 40 rows. With one seed, the luck of training isn't in the interval.")
 
 
-def test_among_many_pairs_more_is_needed() -> None:
-    """Each pair may spend only its part of alpha, and the number of seeds that would tell is that of this part."""
-    ledger = make_ledger({"linear": 0.8, "relu": 1.3, "wide": 1.3}, seeds=9, rows=40, random_state=7)
+@pytest.mark.parametrize(("ways", "random_state"), [("rows_needed", 7), ("seeds_needed", 19)])
+def test_among_many_pairs_more_is_needed(ways: str, random_state: int) -> None:
+    """Each pair may spend only its part of alpha, and the number of rows or seeds that would tell is that part's."""
+    ledger = make_ledger({"linear": 0.8, "relu": 1.3, "wide": 1.3}, seeds=9, rows=40, random_state=random_state)
     alone = the_verdict(ledger[ledger["model"] != "wide"])
     beside = judged(ledger)[0]
     assert (alone.difference, alone.low, alone.high) == (beside.difference, beside.low, beside.high)
-    assert alone.seeds_needed is not None
-    assert beside.seeds_needed is None or beside.seeds_needed > alone.seeds_needed
+    assert getattr(alone, ways) < getattr(beside, ways)
+    assert getattr(beside, ways) == getattr(the_verdict(ledger[ledger["model"] != "wide"], alpha=0.025), ways)
 
 
 def test_rows_of_the_validation_part_are_named() -> None:
