@@ -106,7 +106,7 @@ def test_regression_has_its_own_numbers_and_pictures(workspace: Path, capsys: py
     )
     assert main(["run", "line.yaml"]) == 0
     figures = {path.name for path in Path("reports/line/figures").iterdir()}
-    assert figures == {"line_fit.png", "line_curves.png", "diabetes_fit.png", "diabetes_curves.png"}
+    assert figures == {"line_fit.png", "line_curves.png", "diabetes_fit.png", "diabetes_curves.png", "noise.png"}
     assert "test MAE" in " ".join(capsys.readouterr().out.split())
     assert {"mae", "mse", "rmse", "r2"} <= set(pd.read_csv("reports/line/metrics.csv").columns)
 
@@ -141,7 +141,9 @@ def test_page_says_what_is_over_resamples_and_what_is_of_one(resampled: Finished
     page = (resampled.report / "index.html").read_text(encoding="utf-8")
     captions = re.findall("<figcaption>(.*?)</figcaption>", page)
     assert captions
-    assert all(caption.endswith("Resample 0 of 2.") for caption in captions)
+    of_all = [caption for caption in captions if not caption.endswith("Resample 0 of 2.")]
+    assert [caption.split()[0] for caption in of_all] == ["95", "How"]  # intervals, and how far scores move
+    assert "account for the split, the seeds and the choice of test rows" in of_all[0]
     assert page.count("over seeds and 2 resamples.") == 5
     runs = pd.read_csv(resampled.report / "metrics.csv")
     for name in ("moons", "iris"):
