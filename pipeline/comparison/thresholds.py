@@ -56,6 +56,13 @@ class Goal:
         return self.name == "fixed"
 
     @property
+    def words(self) -> str:
+        """What to say of labels beside a number; nothing where it is the threshold that everybody expects."""
+        if self.is_default:
+            return ""
+        return f"threshold {self.rule}" if self.is_fixed else f"thresholds chosen for {self.rule}"
+
+    @property
     def is_default(self) -> bool:
         """Whether it is the threshold that everybody expects."""
         return self == HALF

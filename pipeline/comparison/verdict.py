@@ -26,6 +26,7 @@ MCNEMAR = "exact McNemar (one seed)"
 OVER_DRAWS = "corrected resampled t"
 
 Pair = tuple[str, str]  # model and baseline
+LABELLED = ("accuracy", "precision", "recall", "f1")  # metrics of labels rather than of probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,7 @@ class Subject:
     n_classes: int  # 0 for a regression
     metric: str  # the one shown first
     test_share: float = 0.0  # test rows over training rows where resamples share one table, else 0
+    labels: str = ""  # how labels are made, where not as everybody expects: "thresholds chosen for f1"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Verdict:
     pairs: int  # how many the p-value is adjusted for
     rows_needed: int | None  # None where it is decided, or where no number would do
     seeds_needed: int | None
+    labels: str  # how labels are made, where the metric depends on it and it isn't as everybody expects
     sentence: str
 
 
@@ -272,6 +275,7 @@ def _verdict(
         pairs=n_pairs,
         rows_needed=rows_needed,
         seeds_needed=seeds_needed,
+        labels=measured.subject.labels if measured.metric in LABELLED else "",
         sentence="",
     )
     return replace(verdict, sentence=sentence(verdict, spec, measured.subject.part))
@@ -308,7 +312,9 @@ def _basis(verdict: Verdict, part: str) -> str:
     rows = f"{seeds} × {count(verdict.rows, 'row')}"
     if part != "test":
         rows += f" ({part} rows: there are no test rows)"
-    return rows if verdict.resamples == 1 else f"{rows} × {count(verdict.resamples, 'resample')}"
+    if verdict.resamples > 1:
+        rows += f" × {count(verdict.resamples, 'resample')}"
+    return f"{rows}, {verdict.labels}" if verdict.labels else rows
 
 
 def _remarks(verdict: Verdict, spec: CompareSpec) -> Iterator[str]:

@@ -15,6 +15,7 @@ from pipeline.artifacts import Split
 from pipeline.comparison.comparability import rows_looked_at, short
 from pipeline.comparison.outcome import Outcome, outcome_json
 from pipeline.comparison.spec import CompareSpec
+from pipeline.comparison.thresholds import Goal
 from pipeline.comparison.verdict import Pair
 from pipeline.errors import BadInput
 from pipeline.figures.forest import draw_forest
@@ -31,6 +32,7 @@ class Entry:
     spec: CompareSpec
     metrics: Mapping[str, str]  # dataset → the metric shown first
     shared_tables: frozenset[str]
+    goal: Goal  # of the threshold
     runs: pd.DataFrame  # of metrics.csv
     ledger: pd.DataFrame  # of predictions.parquet
 
@@ -80,6 +82,7 @@ class CompareInput:
             metrics=self.metrics,
             shared_tables=first.shared_tables,
             pairs=pairs(self.entries),
+            goal=first.goal,
         )
 
     def notes(self) -> list[str]:

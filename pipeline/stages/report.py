@@ -112,6 +112,7 @@ class ReportInput:
             self.spec,
             metrics=self.metrics,
             shared_tables=self.shared_tables,
+            goal=self.goal,
         )
 
     @property

@@ -124,6 +124,8 @@ def conclusions(outcome: Outcome) -> list[str]:
     lines += [
         f"{one.dataset}: the baseline {outcome.baseline} has no finished run, so nothing was held against it."
         for one in outcome.recommendations
-        if one.dataset not in judged and outcome.baseline not in {standing.model for standing in one.standings}
+        if one.dataset not in judged
+        and outcome.spec.pairs == "baseline"
+        and outcome.baseline not in {standing.model for standing in one.standings}
     ]
     return [*lines, outcome.ranking.sentence] if outcome.ranking else lines

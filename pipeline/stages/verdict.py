@@ -9,6 +9,7 @@ from pipeline.artifacts import Split
 from pipeline.comparison.ceilings import law_of
 from pipeline.comparison.outcome import KnownTruth, Outcome, conclude
 from pipeline.comparison.spec import CompareSpec
+from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.comparison.verdict import Pair, Subject
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def verdict(
     metrics: Mapping[str, str],
     shared_tables: Collection[str] = (),
     pairs: Sequence[Pair] | None = None,
+    goal: Goal = HALF,
 ) -> Outcome:
     """Compare all models on all datasets; nothing is trained.
 
@@ -44,8 +46,10 @@ def verdict(
         Datasets whose resamples are splits of one table.
     pairs:
         Model and baseline of each pair, instead of those that the spec asks for.
+    goal:
+        What thresholds were chosen for.
     """
-    subjects = [_subject(split, metrics[name], shared=name in shared_tables) for name, split in splits.items()]
+    subjects = [_subject(split, metrics[name], goal, shared=name in shared_tables) for name, split in splits.items()]
     known = {name: truth for name, split in splits.items() if (truth := known_truth(split)) is not None}
     return conclude(ledger, runs, subjects, models, spec, known, pairs)
 
@@ -59,10 +63,17 @@ def known_truth(split: Split) -> KnownTruth | None:
     return KnownTruth(str(dataset.recipe["make"]), law, law.posterior(dataset.features))
 
 
-def _subject(split: Split, metric: str, *, shared: bool) -> Subject:
+def _subject(split: Split, metric: str, goal: Goal, *, shared: bool) -> Subject:
     n_final, n_train = len(split.rows(split.final)), len(split.train)
     n_classes = len(split.dataset.class_names)
-    return Subject(split.dataset.name, split.final, n_classes, metric, n_final / n_train if shared else 0.0)
+    return Subject(
+        split.dataset.name,
+        split.final,
+        n_classes,
+        metric,
+        test_share=n_final / n_train if shared else 0.0,
+        labels=goal.words if n_classes == 2 else "",
+    )
 
 
 def forest_frame(outcome: Outcome, metric: str) -> pd.DataFrame:

@@ -194,6 +194,7 @@ def _read(chosen: Sequence[_Chosen], cells: set[Cell]) -> tuple[Entry, dict[str,
         spec=experiment.compare,
         metrics=experiment.first_metrics({name: split.dataset.task for name, split in splits.items()}),
         shared_tables=experiment.shared_tables,
+        goal=experiment.threshold,
         runs=runs,
         ledger=ledger,
     )

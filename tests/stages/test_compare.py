@@ -4,13 +4,16 @@ import pandas as pd
 import pytest
 
 from pipeline.comparison.spec import CompareSpec
+from pipeline.comparison.thresholds import HALF
 from pipeline.errors import BadInput
 from pipeline.stages.compare import CompareInput, Entry, names, pairs, with_one_baseline
 
 
 def entry(digit: str, *models: str, **spec: object) -> Entry:
     empty = pd.DataFrame()
-    return Entry(digit * 32, models, CompareSpec.model_validate(spec), {"d": "accuracy"}, frozenset(), empty, empty)
+    return Entry(
+        digit * 32, models, CompareSpec.model_validate(spec), {"d": "accuracy"}, frozenset(), HALF, empty, empty
+    )
 
 
 def test_only_names_that_several_have_get_an_id() -> None:
