@@ -57,7 +57,7 @@ def recommend(measured: Measured, spec: CompareSpec, costs: Mapping[str, Cost]) 
     """
     if np.isnan(measured.values).any():
         return None
-    best, others = measured.best(), np.arange(len(measured.models))
+    best, others = _best(measured, costs), np.arange(len(measured.models))
     difference, spread = measured.differences(np.full(len(others), best), others)
     behind = -difference if measured.lower_is_better else difference
     half = np.where(others == best, 0.0, spread.half_width(spec.alpha))
@@ -83,12 +83,19 @@ def recommend(measured: Measured, spec: CompareSpec, costs: Mapping[str, Cost]) 
         chosen.model,
         measured.models[best],
         tuple(standings),
-        _sentence(chosen, standings, measured, spec),
+        _sentence(chosen, measured.models[best], standings, measured, spec),
     )
 
 
-def _sentence(chosen: Standing, standings: Sequence[Standing], measured: Measured, spec: CompareSpec) -> str:
-    where, metric, best = measured.subject.name, metric_name(measured.metric), measured.models[measured.best()]
+def _best(measured: Measured, costs: Mapping[str, Cost]) -> int:
+    """Index of the model with the best mean score; of equal ones the smallest."""
+    gains = -measured.values if measured.lower_is_better else measured.values
+    sizes = [costs[model].parameters for model in measured.models]
+    return min(range(len(gains)), key=lambda place: (-gains[place], sizes[place]))
+
+
+def _sentence(chosen: Standing, best: str, standings: Sequence[Standing], measured: Measured, spec: CompareSpec) -> str:
+    where, metric = measured.subject.name, metric_name(measured.metric)
     size = f"{chosen.cost.parameters:,} parameters"
     if chosen.model == best:
         alike = [one.model for one in standings if one is not chosen and one.within_noise]

@@ -100,10 +100,6 @@ class Measured:
         """Difference that wouldn't matter, in the metric's own unit."""
         return spec.equivalence * self.scale
 
-    def best(self) -> int:
-        """Index of the model with the best mean score."""
-        return int(np.argmin(self.values) if self.lower_is_better else np.argmax(self.values))
-
     def differences(self, first: Integers, second: Integers) -> tuple[Floats, Spread]:
         """Score of `first` minus that of `second`, and its spread over all that is drawn by chance."""
         found = [draw.differences(first, second) for draw in self.draws]

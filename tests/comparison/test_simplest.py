@@ -33,6 +33,23 @@ def test_the_smallest_model_that_may_be_as_good_is_taken() -> None:
     assert found.standings[1].cost == MIDDLE
 
 
+def test_the_best_has_the_best_mean_over_runs_and_draws() -> None:
+    """Of losses the lowest, of shares the highest."""
+    ledger = make_ledger({"a": 0.2, "b": 2.0, "c": 0.4}, draws=2)
+    for metric in ("log_loss", "accuracy", "f1"):
+        found = recommend(measured_as(metric, ledger), CompareSpec(), dict.fromkeys("abc", SMALL))
+        assert found is not None
+        assert found.best == "b"
+
+
+def test_of_equally_good_models_the_smallest_is_the_best() -> None:
+    """Two models that are right on the same rows: the smaller one is taken, and nothing is said of falling behind."""
+    right = {"large": hits(0.9), "small": hits(0.9)}
+    found = recommended({"large": LARGE, "small": SMALL}, right)
+    assert (found.model, found.best) == ("small", "small")
+    assert "will do" not in found.sentence
+
+
 def test_the_best_is_behind_nobody() -> None:
     """The best model is 0 behind itself, surely; every other is behind by the difference of their scores."""
     right = {"a": hits(0.9), "b": hits(0.7)}

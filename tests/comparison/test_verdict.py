@@ -412,13 +412,6 @@ def test_alpha_is_the_one_of_the_file() -> None:
     assert "99.9 % interval" in strict.sentence
 
 
-def test_the_best_model_has_the_best_mean_over_runs_and_draws() -> None:
-    """Of losses the lowest, of shares the highest."""
-    ledger = make_ledger({"a": 0.2, "b": 2.0, "c": 0.4}, draws=2)
-    for metric in ("log_loss", "accuracy", "f1"):
-        assert measured_as(metric, ledger).models[measured_as(metric, ledger).best()] == "b"
-
-
 def test_values_are_means_over_runs_and_draws() -> None:
     """A model's score is scikit-learn's, averaged over runs and then over draws, each draw counting the same."""
     ledger = make_ledger(SKILLS, draws=2, seeds=3)
