@@ -17,10 +17,8 @@ lint:  ## ruff and mypy
 gallery:  ## the pictures that the README shows, made anew
 	python -m pipeline run linear_vs_relu
 	cp reports/linear_vs_relu/figures/headline.png reports/gallery/linear_vs_relu.png
-	cp reports/linear_vs_relu/figures/forest.png reports/linear_vs_relu/figures/moons_disagreement.png \
-	  reports/gallery/
-	cp reports/linear_vs_relu/figures/moons_thresholds.png reports/linear_vs_relu/figures/spirals_curves.png \
-	  reports/linear_vs_relu/figures/moons_tuning.png reports/gallery/
+	cd reports/linear_vs_relu/figures && cp forest.png moons_disagreement.png moons_thresholds.png moons_tuning.png \
+	  ../../gallery/
 	python -c "from pipeline.figures.activations import draw_activations; \
 	  draw_activations().savefig('reports/gallery/activations.png', dpi=110)"
 
