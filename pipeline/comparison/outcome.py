@@ -14,7 +14,7 @@ from pipeline.comparison.comparability import RowsLookedAt
 from pipeline.comparison.noise import Noise, noise
 from pipeline.comparison.ranks import Ranking, rank
 from pipeline.comparison.reading import Draw
-from pipeline.comparison.regret import Ceiling, regrets
+from pipeline.comparison.regret import METRICS, Ceiling, regrets
 from pipeline.comparison.simplest import Cost, Recommendation, recommend
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.verdict import Measured, Pair, Subject, Verdict, judge, measure
@@ -104,7 +104,7 @@ def conclude(
         if subject.n_classes:
             judged = dict.fromkeys((v.model, v.baseline) for v in verdicts if v.dataset == subject.name)
             agreements += [agreement(draws[0], subject.name, *pair) for pair in judged]
-            ceilings.append(_ceiling(subject.name, draws[0], shown.models, known.get(subject.name), spec.alpha))
+            ceilings.append(_ceiling(subject, draws[0], shown.models, known.get(subject.name), spec.alpha))
     return Outcome(
         spec,
         str(spec.baseline),
@@ -127,15 +127,16 @@ def costs(runs: pd.DataFrame, dataset: str) -> dict[str, Cost]:
     }
 
 
-def _ceiling(dataset: str, draw: Draw, models: Sequence[str], known: KnownTruth | None, alpha: float) -> Ceiling:
+def _ceiling(subject: Subject, draw: Draw, models: Sequence[str], known: KnownTruth | None, alpha: float) -> Ceiling:
     if known is None:
-        return Ceiling(dataset, "unknown", None, None)
+        return Ceiling(subject.name, "unknown", None, None)
+    metrics = ("log_loss",) if subject.labels else METRICS
     return Ceiling(
-        dataset,
+        subject.name,
         known.name,
         1 - known.law.bayes_error,
         known.law.bayes_log_loss,
-        regrets(draw, models, known.posterior[draw.row_ids], alpha),
+        regrets(draw, models, known.posterior[draw.row_ids], alpha, metrics),
     )
 
 

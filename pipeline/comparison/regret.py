@@ -38,7 +38,9 @@ class Ceiling:
     regrets: tuple[Regret, ...] = ()
 
 
-def regrets(draw: Draw, models: Sequence[str], posterior: Floats, alpha: float) -> tuple[Regret, ...]:
+def regrets(
+    draw: Draw, models: Sequence[str], posterior: Floats, alpha: float, metrics: Sequence[str] = METRICS
+) -> tuple[Regret, ...]:
     """Compare each model with the Bayes rule, paired on the draw's rows.
 
     Parameters
@@ -51,12 +53,14 @@ def regrets(draw: Draw, models: Sequence[str], posterior: Floats, alpha: float) 
         True class probabilities of the draw's rows, (rows, classes).
     alpha:
         Share of intervals that may miss.
+    metrics:
+        By what; accuracy makes sense only where labels are made to be right most often.
     """
     truth = next(iter(draw.models.values())).truth
     # The rule isn't trained: two equal runs have no spread over seeds, and so add none.
     rule = Predictions(truth, np.stack([posterior, posterior]), np.full(2, 0.5))
     found = []
-    for metric in METRICS:
+    for metric in metrics:
         gathered = scores([contributions(metric, one) for one in (*(draw.models[model] for model in models), rule)])
         places = np.arange(len(models))
         difference, spread = gathered.differences(np.full(len(models), len(models)), places)

@@ -282,7 +282,7 @@ def headline(source: ReportInput) -> list[Picture]:
             name: ({model: _boundary(source, name, model) for model in source.models}, _points(source, name))
             for name in planes
         }
-        truths = {name: rule for name in planes if (rule := _bayes_rule(source.splits[name])) is not None}
+        truths = {name: rule for name in planes if (rule := _bayes_rule(source, name)) is not None}
         return boundaries.draw_headline(panels, part=source.splits[planes[0]].final, truths=truths)
 
     caption = "Each panel is the network of the median seed, evaluated on a grid in the data's own units."
@@ -417,14 +417,18 @@ def _draw_boundaries(source: ReportInput, name: str) -> Figure:
         feature_names=dataset.feature_names,
         class_names=dataset.class_names,
         part=source.splits[name].final,
-        truth=_bayes_rule(source.splits[name]),
+        truth=_bayes_rule(source, name),
     )
 
 
-def _bayes_rule(split: Split) -> BayesRule | None:
-    """Return what the law of the data says over the plane; None where it isn't known."""
+def _bayes_rule(source: ReportInput, name: str) -> BayesRule | None:
+    """Return what the law of the data says over the plane; None where it isn't known.
+
+    Nor where thresholds are chosen for another goal than being right most often, which is all that the rule is for.
+    """
+    split = source.splits[name]
     known = known_truth(split)
-    if known is None:
+    if known is None or _labelled(source, name):
         return None
     x, y = boundaries.grid(split.dataset.features)
     plane = np.stack(np.meshgrid(x, y), axis=-1)
@@ -460,7 +464,7 @@ def _map(source: ReportInput, name: str, pair: Agreement) -> Disagreement:
     first, second = (_boundary(source, name, model) for model in (pair.model, pair.baseline))
     assert first is not None  # both have representatives
     assert second is not None
-    rule = _bayes_rule(split)
+    rule = _bayes_rule(source, name)
     rows = source.of(name, source.ledger)
     right = {
         side: _right(rows, source.representatives[name, model].run_id, split)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.comparison.spec import CompareSpec
+from pipeline.comparison.thresholds import Goal
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.ledger import ledger_frame, run_key, runs_frame
 from pipeline.stages.report_verdict import conclusions, sentences, verdict_rows
@@ -150,3 +151,15 @@ def test_a_baseline_without_runs_is_told(trained: tuple[dict, pd.DataFrame, pd.D
     outcome = verdict(splits, runs, only, tuple(MODELS), CompareSpec(), metrics=metrics)
     assert outcome.verdicts == ()
     assert "circles: the baseline linear has no finished run, so nothing was held against it." in conclusions(outcome)
+
+
+def test_regret_in_accuracy_is_for_labels_that_aim_at_it(trained: tuple[dict, pd.DataFrame, pd.DataFrame]) -> None:
+    """At thresholds chosen for something else a model falls behind in accuracy on purpose; its log loss still counts."""
+    splits, runs, ledger = trained
+    metrics = dict.fromkeys(splits, "accuracy")
+    outcome = verdict(splits, runs, ledger, tuple(MODELS), CompareSpec(), metrics=metrics, goal=Goal("f1"))
+    circles, _ = outcome.ceilings
+    assert {one.metric for one in circles.regrets} == {"log_loss"}
+    (one,) = [found for found in outcome.primary() if found.dataset == "circles"]
+    assert one.sentence.endswith("3 seeds × 40 rows, thresholds chosen for f1.")
+    assert not any(found.labels for found in outcome.verdicts if found.dataset == "iris" or found.metric == "log_loss")
