@@ -154,7 +154,7 @@ def test_a_baseline_without_runs_is_told(trained: tuple[dict, pd.DataFrame, pd.D
 
 
 def test_regret_in_accuracy_is_for_labels_that_aim_at_it(trained: tuple[dict, pd.DataFrame, pd.DataFrame]) -> None:
-    """At thresholds chosen for something else a model falls behind in accuracy on purpose; its log loss still counts."""
+    """At thresholds chosen for something else, models fall behind in accuracy on purpose; the log loss still counts."""
     splits, runs, ledger = trained
     metrics = dict.fromkeys(splits, "accuracy")
     outcome = verdict(splits, runs, ledger, tuple(MODELS), CompareSpec(), metrics=metrics, goal=Goal("f1"))
