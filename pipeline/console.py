@@ -93,7 +93,7 @@ def show(experiment: Experiment, finished: Finished) -> None:
         _say(f"run {finished.run_id} is in the tracking store; there are no final numbers before stage evaluate")
         return
     from pipeline.comparison.comparability import look_notes
-    from pipeline.stages.report import notes, resample_notes
+    from pipeline.stages.reporting.notes import notes, resample_notes
 
     replicates = _seeds(len(experiment.seeds)) + (
         f" × {experiment.resamples} resamples" if experiment.resamples > 1 else ""
@@ -113,7 +113,7 @@ def show(experiment: Experiment, finished: Finished) -> None:
 
 def show_verdicts(outcome: Outcome) -> None:
     """Print what can be repeated, the table of verdicts by the metric shown first, and which model to take."""
-    from pipeline.stages.report_verdict import conclusions, sentences, verdict_rows
+    from pipeline.stages.reporting.verdict_tables import conclusions, sentences, verdict_rows
 
     rows = verdict_rows(outcome.primary())
     if rows:
@@ -158,7 +158,7 @@ def show_experiments(experiments: list[tuple[Path, str]]) -> None:
 
 def score_table(experiment: Experiment, finished: Finished) -> Table:
     """Build the table model × dataset: mean ± standard deviation over all runs of the metric shown first."""
-    from pipeline.stages.report import cell, runs_of
+    from pipeline.stages.reporting.tables import cell, runs_of
 
     runs = finished.runs
     assert runs is not None
@@ -174,7 +174,8 @@ def score_table(experiment: Experiment, finished: Finished) -> Table:
 
 
 def _show_searches(console: Console, searches: Sequence[Search]) -> None:
-    from pipeline.stages.report import edge_notes, tuned_table
+    from pipeline.stages.reporting.notes import edge_notes
+    from pipeline.stages.reporting.tables import tuned_table
 
     tables = {dataset: tuned_table(searches, dataset) for dataset in dict.fromkeys(s.dataset for s in searches)}
     columns = list(dict.fromkeys(column for table in tables.values() for column in table["columns"]))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.comparison.outcome import Outcome
-    from pipeline.stages.report import ReportInput
+    from pipeline.stages.reporting.source import ReportInput
     from pipeline.stages.tuning.study import Storage
     from pipeline.tracking.writer import ComparisonWriter
     from pipeline.training.population import Population
@@ -394,7 +394,7 @@ def _conclude(
     finished = replace(finished, runs=runs, best=progress.best, looks=comparison.write_looks())
     if not walk.options.reaches("report"):
         return finished
-    from pipeline.stages.report import ReportInput, Representative, median_runs
+    from pipeline.stages.reporting.source import ReportInput, Representative, median_runs
 
     networks = {run_key(model.trained): model.trained.network for model in progress.models}
     source = ReportInput(
@@ -438,7 +438,8 @@ def _sort(models: list[EvaluatedModel], experiment: Experiment) -> None:
 
 def _report(source: ReportInput, walk: _Walk) -> Path:
     """Write a report's folder, `reports/<experiment>`, and return its path."""
-    from pipeline.stages.report import all_pictures, report
+    from pipeline.stages.report import report
+    from pipeline.stages.reporting.pictures import all_pictures
 
     with walk.stage("report", len(all_pictures(source))) as advance:
         return report(source, walk.options.reports / source.name, advance)

@@ -73,7 +73,7 @@ def test_imports_go_one_way(path: Path) -> None:
     [
         ("mlflow", r"tracking/"),
         ("optuna", r"stages/tuning/study"),
-        ("matplotlib", r"(figures/|stages/report)"),
+        ("matplotlib", r"(figures/|stages/reporting/)"),
         ("rich", r"console"),
     ],
 )

@@ -19,7 +19,7 @@ from pipeline.comparison.thresholds import Goal
 from pipeline.comparison.verdict import Pair
 from pipeline.errors import BadInput
 from pipeline.figures.forest import draw_forest
-from pipeline.stages.report import DOTS_PER_INCH, PNG_OPTIONS
+from pipeline.stages.reporting.pictures import DOTS_PER_INCH, PNG_OPTIONS
 from pipeline.stages.verdict import forest_frame, verdict
 
 

@@ -19,7 +19,7 @@ from pipeline.comparison.comparability import Terms, check, short
 from pipeline.errors import BadInput, StoreError
 from pipeline.experiment import check as check_experiment
 from pipeline.experiment import read_yaml
-from pipeline.stages.report import ReportInput, Representative, median_runs
+from pipeline.stages.reporting.source import ReportInput, Representative, median_runs
 from pipeline.tracking import records
 from pipeline.tracking.files import load_searches, load_split
 from pipeline.tracking.store import all_runs, connect, one_line

@@ -26,7 +26,7 @@ verdict = {"dataset": "blobs", "model": "relu", "baseline": "linear", "differenc
 verdicts = pd.DataFrame([verdict | {"decision": "better"}])
 spread = pd.DataFrame([{"dataset": "blobs", "model": "relu", "source": "seed", "deviation": 0.1}])
 figures = [
-    forest.draw_forest(verdicts, metric="accuracy", baseline="linear", equivalence=0.01),
+    forest.draw_forest(verdicts, metric="accuracy", baseline="linear", equivalence={"blobs": 0.01}),
     noise.draw_noise(spread, metric="accuracy"),
     disagreement.draw_disagreement("blobs", [make_disagreement()], models, feature_names="xy", part="test"),
     ranks.draw_ranks(pd.Series([1.0, 2.0], models), 0.5, datasets=9, groups=[models]),

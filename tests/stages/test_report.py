@@ -9,7 +9,9 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.comparison.thresholds import Goal
-from pipeline.stages.report import median_runs, notes, runs_of, threshold_notes
+from pipeline.stages.reporting.notes import notes, threshold_notes
+from pipeline.stages.reporting.source import median_runs
+from pipeline.stages.reporting.tables import runs_of
 from pipeline.stages.split import SplitSpec, split
 from tests.conftest import TINY, Finished
 from tests.making import dataset
@@ -157,4 +159,6 @@ def test_page_says_what_is_over_resamples_and_what_is_of_one(resampled: Finished
     assert "moons: hyperparameters" not in page
     assert "iris: 2, splits of one table" in page
     assert "moons: 2, each of new data" in page
-    assert not re.search("Resample 0 of|<dt>Resamples|seeds and", (finished.report / "index.html").read_text("utf-8"))
+    assert not re.search(
+        "Resample 0 of|<dt>Resamples|seeds and 2 resamples", (finished.report / "index.html").read_text("utf-8")
+    )

@@ -10,7 +10,7 @@ from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import Goal
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.ledger import ledger_frame, run_key, runs_frame
-from pipeline.stages.report_verdict import conclusions, sentences, verdict_rows
+from pipeline.stages.reporting.verdict_tables import conclusions, sentences, verdict_rows
 from pipeline.stages.split import SplitSpec, split
 from pipeline.stages.train import TrainTask, train
 from pipeline.stages.tune import settle

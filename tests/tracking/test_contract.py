@@ -17,7 +17,7 @@ from sklearn.metrics import f1_score
 from pipeline.cli import main
 from pipeline.experiment import load
 from pipeline.labels import predicted_labels, threshold_text
-from pipeline.stages.report import dataset_pictures
+from pipeline.stages.reporting.pictures import dataset_pictures
 from pipeline.tracking.files import load_split
 from pipeline.tracking.reader import read_comparison
 from pipeline.training.networks import predict_logits, probabilities

@@ -1,0 +1,1 @@
+"""What a report is made of: its input, its pictures, its tables and its notes."""

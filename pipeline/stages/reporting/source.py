@@ -1,0 +1,108 @@
+"""What a report is made from: gathered after a run, or read back from the tracking store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.artifacts import Network, Search, Split
+from pipeline.comparison.outcome import Outcome
+from pipeline.comparison.spec import CompareSpec
+from pipeline.comparison.thresholds import HALF, Goal
+from pipeline.stages.verdict import verdict
+
+DatasetModel = tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Representative:
+    """The model run that stands for a dataset × model in pictures of a single network: the median one of resample 0."""
+
+    seed: int
+    run_id: str
+    network: Network
+
+
+@dataclass(frozen=True, eq=False)
+class ReportInput:
+    """Everything a report shows; gathered after a run, or read back from the tracking store.
+
+    Tables of scores are over all seeds and resamples; pictures are of resample 0, which `splits` are too. The
+    resamples of `shared_tables` are splits of one table, those of other datasets have data of their own.
+    """
+
+    run_id: str
+    name: str
+    question: str
+    models: tuple[str, ...]
+    metrics: Mapping[str, str]  # dataset → the metric shown first
+    splits: Mapping[str, Split]
+    runs: pd.DataFrame  # metrics.csv
+    ledger: pd.DataFrame  # predictions.parquet
+    history: pd.DataFrame  # history.parquet
+    representatives: Mapping[DatasetModel, Representative]
+    provenance: Mapping[str, Any]
+    searches: tuple[Search, ...] = ()
+    spec: CompareSpec = field(default_factory=CompareSpec)
+    resamples: int = 1
+    shared_tables: frozenset[str] = frozenset()
+    goal: Goal = HALF  # of the threshold
+    looks: Mapping[str, int] = field(default_factory=dict)  # dataset → looks at its final rows in the store
+
+    def of(self, dataset: str, table: pd.DataFrame) -> pd.DataFrame:
+        """Return one dataset's rows of a table, those of resample 0: what a picture shows."""
+        return table[(table["dataset"] == dataset) & (table["resample"] == 0)]
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What the predictions say of the models."""
+        return verdict(
+            self.splits,
+            self.runs,
+            self.ledger,
+            self.models,
+            self.spec,
+            metrics=self.metrics,
+            shared_tables=self.shared_tables,
+            goal=self.goal,
+        )
+
+    @property
+    def replicates(self) -> str:
+        """What means and standard deviations are over."""
+        return "seeds" if self.resamples == 1 else f"seeds and {self.resamples} resamples"
+
+    def seeds(self, dataset: str) -> dict[str, int]:
+        """Return each model's representative seed on one dataset."""
+        return {model: chosen.seed for (of, model), chosen in self.representatives.items() if of == dataset}
+
+    def intervals(self, dataset: str) -> dict[str, tuple[float, float]]:
+        """Return the interval of each representative's threshold on one dataset."""
+        runs = self.of(dataset, self.runs).set_index("run_id")
+        ends = runs[["threshold_low", "threshold_high"]].to_numpy(dtype=np.float64)
+        by_run = {str(run_id): (float(low), float(high)) for run_id, (low, high) in zip(runs.index, ends, strict=True)}
+        return {model: by_run[one.run_id] for (of, model), one in self.representatives.items() if of == dataset}
+
+    @property
+    def drawable(self) -> list[str]:
+        """Datasets on which at least one network was trained to its end."""
+        return [name for name in self.splits if self.seeds(name)]
+
+
+def median_runs(runs: pd.DataFrame, metrics: Mapping[str, str]) -> dict[DatasetModel, tuple[int, str]]:
+    """Seed and run id of the median run of each dataset × model in resample 0, by the metric shown first.
+
+    Of an even number the lower of the two in the middle is taken; equal values are ordered by seed.
+    """
+    chosen = {}
+    usable = runs[(runs["status"] == "FINISHED") & (runs["resample"] == 0)]
+    for (dataset, model), group in usable.groupby(["dataset", "model"], sort=False):
+        ordered = group.sort_values([metrics[str(dataset)], "seed"])
+        median = ordered.iloc[(len(ordered) - 1) // 2]
+        chosen[str(dataset), str(model)] = (int(median["seed"]), str(median["run_id"]))
+    return chosen

@@ -1,0 +1,95 @@
+"""The tables of a report, as page and terminal show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from pipeline.artifacts import Search
+from pipeline.figures import classes
+from pipeline.stages.reporting.notes import edge_notes, short
+from pipeline.stages.reporting.source import ReportInput
+from pipeline.units import metric_name
+
+
+def score_table(source: ReportInput) -> list[dict[str, Any]]:
+    """Mean and standard deviation over runs, model by model: a row a model, `cells` in the order of the datasets."""
+    return [
+        {
+            "model": model,
+            "cells": [cell(runs_of(source.runs, name, model), source.metrics[name]) for name in source.splits],
+        }
+        for model in source.models
+    ]
+
+
+def runs_of(runs: pd.DataFrame, dataset: str, model: str) -> pd.DataFrame:
+    """Rows of one dataset × model."""
+    return runs[(runs["dataset"] == dataset) & (runs["model"] == model)]
+
+
+def cell(runs: pd.DataFrame, metric: str) -> str:
+    """Mean ± standard deviation of one metric over a dataset × model's runs, and how many of them diverged."""
+    finished = runs[runs["status"] == "FINISHED"]
+    if finished.empty:
+        return "all diverged"
+    values = finished[metric]
+    spread = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
+    diverged = len(runs) - len(finished)
+    return f"{values.mean():.3f}{spread}" + (f" ({diverged} of {len(runs)} diverged)" if diverged else "")
+
+
+def tuned_table(searches: Sequence[Search], dataset: str) -> dict[str, Any]:
+    """Best hyperparameters of each model on one dataset: `columns`, `rows` of a model and its values, and `notes`."""
+    found = [search for search in searches if search.dataset == dataset]
+    keys = list(dict.fromkeys(key for search in found for key in search.space))
+    rows = [
+        (
+            search.model,
+            [
+                f"{search.best.value:.4g}",
+                f"{search.best.number}",
+                *(short(search.best.params[key]) if key in search.best.params else "as given" for key in keys),
+            ],
+        )
+        for search in found
+    ]
+    objective = found[0].objective.replace("/", " ").replace("_", " ") if found else ""
+    return {"columns": [objective, "trial", *keys], "rows": rows, "notes": edge_notes(found)}
+
+
+def metric_table(source: ReportInput, name: str) -> dict[str, Any]:
+    """Every final metric, mean ± standard deviation over runs."""
+    regression_target = source.splits[name].dataset.task == "regression"
+    columns = (
+        ("mae", "rmse", "r2") if regression_target else ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")
+    )
+    rows = [(model, [cell(runs_of(source.runs, name, model), column) for column in columns]) for model in source.models]
+    return {"columns": [metric_name(column) for column in columns], "rows": rows}
+
+
+def class_table(source: ReportInput, name: str) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and support by class, mean ± standard deviation over runs."""
+    dataset = source.splits[name].dataset
+    if dataset.task == "regression" or not source.seeds(name):
+        return []
+    ledger, part = source.ledger[source.ledger["dataset"] == name], source.splits[name].final
+    frame = pd.concat(
+        classes.class_frame(resample, dataset.class_names, part) for _, resample in ledger.groupby("resample")
+    )
+    grouped = frame.groupby(["model", "class"], sort=False)
+    rows: list[dict[str, Any]] = []
+    for (model, class_name), group in grouped:
+        scores = {score: _mean_and_spread(group[score]) for score in ("precision", "recall", "f1")}
+        rows.append({"model": model, "class": class_name, **scores, "support": _range(group["support"])})
+    return rows
+
+
+def _mean_and_spread(values: pd.Series[float]) -> str:
+    return f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
+
+
+def _range(values: pd.Series[int]) -> str:
+    return f"{values.min()}" if values.min() == values.max() else f"{values.min()} to {values.max()}"
