@@ -139,7 +139,7 @@ def _measured(metric: str, subject: Subject, draws: Sequence[Draw], models: tupl
 
 
 def _scale(metric: str, truth: Integers | Floats) -> float:
-    """Errors in target units mean something beside the target's own spread alone."""
+    """Return what `equivalence` is a multiple of: errors in target units say little but beside the target's spread."""
     if metric in ("mae", "rmse"):
         return float(truth.std())
     return float(truth.var()) if metric == "mse" else 1.0
