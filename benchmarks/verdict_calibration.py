@@ -6,6 +6,7 @@ the true difference, and alarms where there is something to find, beside four te
 equivalence is 0 here: an interval within it would count as no alarm, and hide false ones.
 
     python benchmarks/verdict_calibration.py [--comparisons 2000] [--jobs 2] [--csv FILE]
+    python benchmarks/verdict_calibration.py --only "nearly perfect" 30 50 --comparisons 20000   # one cell, closer
 
 Scores of a row follow Roe & Metz (1997): margin = skill + row + model × row + seed + seed × row, all normal, plus a
 bias of the seed towards one class; the probability of the true class is a sigmoid of three margins. What every metric
@@ -229,12 +230,16 @@ def main() -> None:
     )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--csv", type=Path, help="where all counts go")
+    parser.add_argument("--only", nargs=3, metavar=("WORLD", "SEEDS", "ROWS"), help="one world and size alone")
     options = parser.parse_args()
     started = time.perf_counter()
     cells = [
         (world, seeds, rows, edge, options.comparisons if rows < 2000 else options.comparisons // 2, place)
         for (place, world), seeds, rows, edge in itertools.product(enumerate(WORLDS), SEEDS, ROWS, (0.0, EDGE))
+        if not options.only or options.only == [world.name, str(seeds), str(rows)]
     ]
+    if not cells:
+        parser.error(f"no such cell: {' '.join(options.only)}")
     parts = joblib.Parallel(options.jobs)(joblib.delayed(run_cell)(*cell) for cell in cells)
     found = pd.DataFrame(list(itertools.chain.from_iterable(parts)))
     if options.csv:
