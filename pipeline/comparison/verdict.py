@@ -113,7 +113,7 @@ class Measured:
 def measure(ledger: pd.DataFrame, subject: Subject, models: Sequence[str]) -> tuple[list[Draw], list[Measured]]:
     """Read one dataset's predictions, and measure every metric in every draw.
 
-    Models without a finished run in every draw are left out.
+    Models without a finished run in every draw are left out; nothing is measured on a single row, which has no spread.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def measure(ledger: pd.DataFrame, subject: Subject, models: Sequence[str]) -> tu
     """
     draws = read_draws(ledger, subject.name, subject.part, subject.n_classes)
     present = tuple(model for model in models if draws and all(model in draw.models for draw in draws))
-    if not present:
+    if not present or min(len(draw.row_ids) for draw in draws) < 2:
         return draws, []
     names = metrics_for(next(iter(draws[0].models.values())))
     return draws, [_measured(name, subject, draws, present) for name in names]
