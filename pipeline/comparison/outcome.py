@@ -38,14 +38,18 @@ class KnownTruth:
 class Outcome:
     """Everything that a comparison concludes, dataset by dataset in the order of the file."""
 
-    spec: CompareSpec
-    baseline: str
+    spec: CompareSpec  # with the baseline that counts
     verdicts: tuple[Verdict, ...]
     noise: tuple[Noise, ...]
     recommendations: tuple[Recommendation, ...]
     agreements: tuple[Agreement, ...]
     ceilings: tuple[Ceiling, ...]
     ranking: Ranking | None
+
+    @property
+    def baseline(self) -> str:
+        """The model that the others are held against."""
+        return str(self.spec.baseline)
 
     def primary(self) -> list[Verdict]:
         """Verdicts by the metric shown first."""
@@ -107,7 +111,6 @@ def conclude(
             ceilings.append(_ceiling(subject, draws[0], shown.models, known.get(subject.name), spec.alpha))
     return Outcome(
         spec,
-        str(spec.baseline),
         tuple(verdicts),
         tuple(noises),
         tuple(recommendations),

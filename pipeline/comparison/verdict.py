@@ -322,12 +322,14 @@ def _remarks(verdict: Verdict, spec: CompareSpec) -> Iterator[str]:
         return
     if verdict.p_value < spec.alpha <= verdict.adjusted_p_value:
         yield f"The interval leaves out 0, which one of {verdict.pairs} pairs may do by chance"
-    ways = []
-    if verdict.rows_needed:
-        ways.append(f"{rounded(verdict.rows_needed):,} rows")
-    if verdict.seeds_needed:
-        ways.append(f"{rounded(verdict.seeds_needed):,} seeds")
-    if ways:
-        yield f"If the difference is as large as it looks, about {' or '.join(ways)} would tell"
+    would_tell = needed_words(verdict)
+    if would_tell:
+        yield f"If the difference is as large as it looks, about {would_tell} would tell"
     elif verdict.difference and verdict.method == TWO_WAY:
         yield "Neither more rows nor more seeds alone would tell: it takes both"
+
+
+def needed_words(verdict: Verdict) -> str:
+    """Name the rows or seeds that would tell two models apart; empty where no number would."""
+    ways = ((verdict.rows_needed, "rows"), (verdict.seeds_needed, "seeds"))
+    return " or ".join(f"{rounded(number):,} {word}" for number, word in ways if number)

@@ -18,8 +18,7 @@ from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import Goal
 from pipeline.comparison.verdict import Pair
 from pipeline.errors import BadInput
-from pipeline.figures.forest import draw_forest
-from pipeline.stages.reporting.pictures import DOTS_PER_INCH, PNG_OPTIONS
+from pipeline.stages.reporting.pictures import draw_differences, save
 from pipeline.stages.verdict import forest_frame, verdict
 
 
@@ -139,17 +138,10 @@ def write(source: CompareInput, looks: Mapping[str, int], folder: Path) -> Path:
     text = json.dumps({"compared": source.run_ids, **plain}, indent=1, ensure_ascii=False) + "\n"
     (folder / "verdicts.json").write_text(text, encoding="utf-8")
     for place, metric in enumerate(dict.fromkeys(source.metrics.values())):
-        frame, spec = with_one_baseline(forest_frame(source.outcome, metric)), source.outcome.spec
+        frame = with_one_baseline(forest_frame(source.outcome, metric))
         if len(frame):
-            figure = draw_forest(
-                frame,
-                metric=metric,
-                baseline=frame["baseline"].iloc[0],
-                equivalence=dict(zip(frame["dataset"], frame["margin"], strict=True)),
-                confidence=1 - spec.alpha,
-            )
-            file = folder / (f"forest_{metric}.png" if place else "forest.png")
-            figure.savefig(file, dpi=DOTS_PER_INCH, pil_kwargs=PNG_OPTIONS)
+            figure = draw_differences(frame, metric, frame["baseline"].iloc[0], source.outcome.spec.alpha)
+            save(figure, folder / (f"forest_{metric}.png" if place else "forest.png"))
     return folder
 
 

@@ -14,12 +14,11 @@ from pipeline.comparison.outcome import outcome_json
 from pipeline.stages.ledger import trials_frame
 from pipeline.stages.reporting.notes import notes, resample_notes
 from pipeline.stages.reporting.pictures import (
-    DOTS_PER_INCH,
-    PNG_OPTIONS,
     all_pictures,
     dataset_pictures,
     headline,
     is_plane,
+    save,
     verdict_pictures,
 )
 from pipeline.stages.reporting.source import ReportInput
@@ -63,7 +62,7 @@ def report(source: ReportInput, folder: Path, advance: Callable[[float], None] =
     if source.searches:
         trials_frame(source.searches).to_csv(folder / "trials.csv", index=False)
     for picture in all_pictures(source):
-        picture.draw().savefig(figures / picture.file, dpi=DOTS_PER_INCH, pil_kwargs=PNG_OPTIONS)
+        save(picture.draw(), figures / picture.file)
         advance(1)
     (folder / "index.html").write_text(render(source, figures), encoding="utf-8")
     return folder

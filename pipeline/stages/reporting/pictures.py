@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 
 from pipeline.artifacts import Split
 from pipeline.comparison.agreement import Agreement
+from pipeline.comparison.ceilings import law_of
 from pipeline.figures import (
     boundaries,
     classes,
@@ -29,9 +31,9 @@ from pipeline.figures import (
 )
 from pipeline.figures.boundaries import BayesRule, Boundary
 from pipeline.figures.disagreement import Disagreement
-from pipeline.labels import predicted_labels
+from pipeline.figures.ledger import members
 from pipeline.stages.reporting.source import ReportInput
-from pipeline.stages.verdict import forest_frame, known_truth, noise_frame
+from pipeline.stages.verdict import forest_frame, noise_frame
 from pipeline.training.networks import predict_logits, probabilities
 
 if TYPE_CHECKING:
@@ -51,6 +53,11 @@ class Picture:
     title: str
     caption: str
     draw: Callable[[], Figure]
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Write a figure as PNG, as all of a report are written."""
+    figure.savefig(file, dpi=DOTS_PER_INCH, pil_kwargs=PNG_OPTIONS)
 
 
 def all_pictures(source: ReportInput) -> list[Picture]:
@@ -77,14 +84,14 @@ def _forest(source: ReportInput, metric: str, file: str) -> Iterator[Picture]:
         "Differences",
         f"{100 * (1 - spec.alpha):g} % intervals that account for {_accounted(source)}. Decisions are corrected for the"
         " number of pairs (Holm); intervals are not.",
-        lambda: forest.draw_forest(
-            frame,
-            metric=metric,
-            baseline=baseline,
-            equivalence=dict(zip(frame["dataset"], frame["margin"], strict=True)),
-            confidence=1 - spec.alpha,
-        ),
+        lambda: draw_differences(frame, metric, baseline, spec.alpha),
     )
+
+
+def draw_differences(frame: pd.DataFrame, metric: str, baseline: str, alpha: float) -> Figure:
+    """Draw a `forest_frame`, each dataset with its own margin of what wouldn't matter."""
+    margins = dict(zip(frame["dataset"], frame["margin"], strict=True))
+    return forest.draw_forest(frame, metric=metric, baseline=baseline, equivalence=margins, confidence=1 - alpha)
 
 
 def _accounted(source: ReportInput) -> str:
@@ -278,12 +285,12 @@ def _bayes_rule(source: ReportInput, name: str) -> BayesRule | None:
     Nor where thresholds are chosen for another goal than being right most often, which is all that the rule is for.
     """
     split = source.splits[name]
-    known = known_truth(split)
-    if known is None or _labelled(source, name):
+    law = law_of(split.dataset.recipe)
+    if law is None or _labelled(source, name):
         return None
     x, y = boundaries.grid(split.dataset.features)
     plane = np.stack(np.meshgrid(x, y), axis=-1)
-    return BayesRule(x, y, known.law.posterior(plane.reshape(-1, 2)).reshape(len(y), len(x), -1))
+    return BayesRule(x, y, law.posterior(plane.reshape(-1, 2)).reshape(len(y), len(x), -1))
 
 
 def _disagreement(source: ReportInput, name: str) -> Iterator[Picture]:
@@ -338,11 +345,10 @@ def _map(source: ReportInput, name: str, pair: Agreement) -> Disagreement:
 
 def _right(rows: pd.DataFrame, run_id: str, split: Split) -> npt.NDArray[np.bool_]:
     """Whether a run labels each final row right, in the split's order."""
-    own = rows[(rows["run_id"] == run_id) & (rows["split"] == split.final)].set_index("row_id")
-    own = own.loc[split.rows(split.final)]
-    columns = [f"p_{label}" for label in range(len(split.dataset.class_names))]
-    labels = predicted_labels(own[columns].to_numpy(np.float64), float(own["threshold"].fillna(0.5).iloc[0]))
-    right: npt.NDArray[np.bool_] = labels == own["label"].to_numpy()
+    own = rows[(rows["run_id"] == run_id) & (rows["split"] == split.final)]
+    (member,) = members(own, len(split.dataset.class_names), split.final)
+    by_row = pd.Series(member.predicted == member.labels, index=own["row_id"])
+    right: npt.NDArray[np.bool_] = by_row.reindex(split.rows(split.final)).to_numpy()
     return right
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.artifacts import Search
 from pipeline.figures import classes
+from pipeline.stages.evaluate import CLASSIFICATION_METRICS
 from pipeline.stages.reporting.notes import edge_notes, short
 from pipeline.stages.reporting.source import ReportInput
 from pipeline.units import metric_name
@@ -63,9 +64,7 @@ def tuned_table(searches: Sequence[Search], dataset: str) -> dict[str, Any]:
 def metric_table(source: ReportInput, name: str) -> dict[str, Any]:
     """Every final metric, mean ± standard deviation over runs."""
     regression_target = source.splits[name].dataset.task == "regression"
-    columns = (
-        ("mae", "rmse", "r2") if regression_target else ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")
-    )
+    columns = ("mae", "rmse", "r2") if regression_target else CLASSIFICATION_METRICS
     rows = [(model, [cell(runs_of(source.runs, name, model), column) for column in columns]) for model in source.models]
     return {"columns": [metric_name(column) for column in columns], "rows": rows}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.comparison.outcome import Outcome
 from pipeline.comparison.regret import Ceiling
 from pipeline.comparison.simplest import Recommendation, Standing
-from pipeline.comparison.verdict import Verdict
+from pipeline.comparison.verdict import Verdict, needed_words
 from pipeline.comparison.wording import amounts, signed, with_unit
 from pipeline.units import in_points, metric_name
 
@@ -44,20 +44,8 @@ def _row(verdict: Verdict) -> VerdictRow:
         f"[{low}, {high}]",
         "< 0.001" if verdict.adjusted_p_value < 0.001 else f"{verdict.adjusted_p_value:.3f}",
         verdict.decision,
-        needed_text(verdict),
+        needed_words(verdict),
     )
-
-
-def needed_text(verdict: Verdict) -> str:
-    """Name the rows or seeds that would tell two models apart, as short as a cell must be."""
-    from pipeline.comparison.decisions import rounded
-
-    ways = [
-        f"{rounded(number):,} {word}"
-        for number, word in ((verdict.rows_needed, "rows"), (verdict.seeds_needed, "seeds"))
-        if number
-    ]
-    return " or ".join(ways)
 
 
 def standing_rows(recommendation: Recommendation) -> list[tuple[str, ...]]:
