@@ -22,8 +22,8 @@ Booleans = npt.NDArray[np.bool_]
 CLASSIFICATION = ("accuracy", "f1", "roc_auc", "log_loss", "precision", "recall")
 REGRESSION = ("mae", "mse", "rmse", "r2")
 
-# What one badly placed row typically costs, as a share of its class. benchmarks/verdict_calibration.py shows that with it
-# intervals stay honest for few rows and nearly perfect models.
+# What one badly placed row typically costs, as a share of its class. benchmarks/verdict_calibration.py shows that with
+# it intervals stay honest for few rows and nearly perfect models.
 AUC_ROW_EFFECT = 0.2
 
 
