@@ -185,7 +185,7 @@ def _show_searches(console: Console, searches: Sequence[Search]) -> None:
     for column in columns:
         shown.add_column(escape(column), justify="right")
     for dataset, table in tables.items():
-        for model, values in table["rows"]:
+        for model, *values in table["rows"]:
             cells = dict(zip(table["columns"], values, strict=True))
             shown.add_row(escape(dataset), escape(model), *(cells.get(column, "") for column in columns))
     counts = [len(search.trials) for search in searches]

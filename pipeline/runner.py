@@ -17,7 +17,7 @@ from pipeline.artifacts import Dataset, EvaluatedModel, Search, Split, TrainedMo
 from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.errors import AllMembersFailed, BadInput, naming_field
 from pipeline.execution import map_tasks, workers
-from pipeline.experiment import Experiment
+from pipeline.experiment import Experiment, to_yaml
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.generate import DatasetSpec, generate
 from pipeline.stages.ledger import RunKey, history_frame, ledger_frame, run_key, runs_frame
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline.comparison.outcome import Outcome
     from pipeline.stages.reporting.source import ReportInput
     from pipeline.stages.tuning.study import Storage
+    from pipeline.tracking.provenance import Provenance
     from pipeline.tracking.writer import ComparisonWriter
     from pipeline.training.population import Population
 
@@ -68,6 +69,7 @@ class Options:
     memory: int | None = None  # bytes for the buffers of a stack of networks
     storage: str | None = None  # Optuna's; None: PHOTOFINISH_STORAGE, else optuna.db here
     fresh: bool = False  # tune anew, whatever earlier searches have found
+    svg: bool = False  # pictures as SVG too
 
     def reaches(self, stage: Stage) -> bool:
         """Whether a stage is to be walked."""
@@ -152,7 +154,7 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
         if options.reaches("train"):
             tasks = _train_tasks(resampled, settled, experiment.seeds, options, experiment.threshold)
             progress = _train_and_evaluate(tasks, comparison, walk)
-            finished = _conclude(finished, experiment, progress, comparison, origin.summary(), walk)
+            finished = _conclude(finished, experiment, progress, comparison, origin, walk)
         comparison.write_stage_seconds(walk.seconds)
     return finished
 
@@ -369,7 +371,7 @@ def _conclude(
     experiment: Experiment,
     progress: _Progress,
     comparison: ComparisonWriter,
-    origin: dict[str, object],
+    origin: Provenance,
     walk: _Walk,
 ) -> Finished:
     """Write the comparison's tables, then the report."""
@@ -413,7 +415,9 @@ def _conclude(
             (dataset, model): Representative(seed, run_id, networks[dataset, model, seed, 0])
             for (dataset, model), (seed, run_id) in median_runs(runs, finished.metrics).items()
         },
-        provenance=origin,
+        provenance=origin.summary(),
+        diff=origin.diff,
+        experiment=to_yaml(experiment),
         searches=finished.searches,
         spec=experiment.compare,
         goal=experiment.threshold,
@@ -441,8 +445,15 @@ def _report(source: ReportInput, walk: _Walk) -> Path:
     from pipeline.stages.report import report
     from pipeline.stages.reporting.pictures import all_pictures
 
-    with walk.stage("report", len(all_pictures(source))) as advance:
-        return report(source, walk.options.reports / source.name, advance)
+    options = walk.options
+    with walk.stage("report", sum(map(len, all_pictures(source).groups))) as advance:
+        return report(
+            source,
+            options.reports / source.name,
+            svg=options.svg,
+            spread=lambda function, tasks: map_tasks(function, tasks, options.jobs),
+            advance=advance,
+        )
 
 
 def rebuild_report(run_id: str, reports: Path, listener: Listener) -> Path:

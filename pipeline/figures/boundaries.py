@@ -97,6 +97,26 @@ def points_frame(split: Split) -> pd.DataFrame:
     return pd.DataFrame({"x": x, "y": y, "label": data.target[rows].astype(np.int64), "part": names})
 
 
+def boundary_frame(boundaries: Mapping[str, Boundary | None]) -> pd.DataFrame:
+    """Return what networks say over the plane, at every other grid point along each axis.
+
+    Returns
+    -------
+    pandas.DataFrame
+        model, x, y (original units), predicted (class index), p_predicted (its probability).
+    """
+    frames = []
+    for model, boundary in boundaries.items():
+        if boundary is not None:
+            x, y = np.meshgrid(boundary.x[::2], boundary.y[::2])
+            labels, table = boundary.labels[::2, ::2], boundary.probabilities[::2, ::2]
+            chosen = np.take_along_axis(table, labels[..., None], axis=-1)
+            columns = {"x": x, "y": y, "predicted": labels, "p_predicted": chosen}
+            flat = {name: values.ravel() for name, values in columns.items()}
+            frames.append(pd.DataFrame({"model": model, **flat}))
+    return pd.concat(frames, ignore_index=True)
+
+
 def draw_boundaries(
     dataset: str,
     boundaries: Mapping[str, Boundary | None],

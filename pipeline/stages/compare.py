@@ -18,7 +18,8 @@ from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import Goal
 from pipeline.comparison.verdict import Pair
 from pipeline.errors import BadInput
-from pipeline.stages.reporting.pictures import draw_differences, save
+from pipeline.stages.reporting.picture import save
+from pipeline.stages.reporting.verdict_pictures import draw_differences
 from pipeline.stages.verdict import forest_frame, verdict
 
 

@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
-import base64
+import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from pipeline.comparison.comparability import look_notes, looks_words, rows_looked_at
+from pipeline.comparison.comparability import rows_looked_at
 from pipeline.comparison.outcome import outcome_json
 from pipeline.stages.ledger import trials_frame
-from pipeline.stages.reporting.notes import notes, resample_notes
-from pipeline.stages.reporting.pictures import (
-    all_pictures,
-    dataset_pictures,
-    headline,
-    is_plane,
-    save,
-    verdict_pictures,
-)
+from pipeline.stages.reporting.page import render
+from pipeline.stages.reporting.picture import Picture, save
+from pipeline.stages.reporting.pictures import all_pictures
 from pipeline.stages.reporting.source import ReportInput
-from pipeline.stages.reporting.tables import class_table, metric_table, score_table, tuned_table
-from pipeline.stages.reporting.verdict_tables import (
-    agreement_rows,
-    ceiling_lines,
-    conclusions,
-    sentences,
-    standing_rows,
-    verdict_rows,
-)
-from pipeline.units import metric_name
+
+SIGNIFICANT_DIGITS = "%.6g"  # of the numbers behind a picture: more than it shows
 
 
-def report(source: ReportInput, folder: Path, advance: Callable[[float], None] = lambda _: None) -> Path:
+@dataclass(frozen=True, eq=False)
+class DrawTask:
+    """One group of a report's pictures to draw; small enough to hand to another process."""
+
+    source: ReportInput
+    group: int
+    folder: Path
+    svg: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Pictures as the page holds them: name → WebP."""
+
+    images: dict[str, bytes]
+
+
+class Spread(Protocol):
+    """Applies a function to tasks, here or in other processes; results come in any order."""
+
+    def __call__(self, function: Callable[[DrawTask], Drawn], tasks: Iterable[DrawTask], /) -> Iterable[Drawn]:
+        """Apply it."""
+
+
+def report(
+    source: ReportInput,
+    folder: Path,
+    *,
+    svg: bool = False,
+    spread: Spread = map,
+    advance: Callable[[float], None] = lambda _: None,
+) -> Path:
     """Write a report's folder: tables, pictures, and a page that holds them all.
 
     Parameters
@@ -43,14 +61,18 @@ def report(source: ReportInput, folder: Path, advance: Callable[[float], None] =
         What to report.
     folder:
         Made when it isn't there; pictures of an earlier report in it are removed.
+    svg:
+        Whether pictures are written as SVG too.
+    spread:
+        Where pictures are drawn.
     advance:
-        Told of each picture that is done.
+        Told how many more pictures are done.
 
     Returns
     -------
     Path
-        The folder, with `index.html`, `metrics.csv`, `predictions.parquet`, `history.parquet`, `verdicts.json` and
-        `figures/*.png`.
+        The folder, with `index.html`, `metrics.csv`, `predictions.parquet`, `history.parquet`, `verdicts.json`, and of
+        each picture `figures/*.png` and `figures/*.csv`.
     """
     figures = folder / "figures"
     shutil.rmtree(figures, ignore_errors=True)
@@ -61,11 +83,34 @@ def report(source: ReportInput, folder: Path, advance: Callable[[float], None] =
     (folder / "verdicts.json").write_text(verdicts_json(source), encoding="utf-8")
     if source.searches:
         trials_frame(source.searches).to_csv(folder / "trials.csv", index=False)
-    for picture in all_pictures(source):
-        save(picture.draw(), figures / picture.file)
-        advance(1)
-    (folder / "index.html").write_text(render(source, figures), encoding="utf-8")
+    pictures = all_pictures(source)
+    images: dict[str, bytes] = {}
+    for drawn in spread(draw, [DrawTask(source, group, figures, svg) for group in range(len(pictures.groups))]):
+        images |= drawn.images
+        advance(len(drawn.images))
+    (folder / "index.html").write_text(render(source, pictures, images), encoding="utf-8")
     return folder
+
+
+def draw(task: DrawTask) -> Drawn:
+    """Draw one group of pictures, and write them with their data."""
+    return Drawn(
+        dict(_drawn(task.folder, picture, task.svg) for picture in all_pictures(task.source).groups[task.group])
+    )
+
+
+def _drawn(folder: Path, picture: Picture, svg: bool) -> tuple[str, bytes]:
+    from PIL import Image
+
+    picture.frame().to_csv(folder / f"{picture.name}.csv", index=False, float_format=SIGNIFICANT_DIGITS)
+    figure, file = picture.draw(), folder / f"{picture.name}.png"
+    save(figure, file)
+    if svg:
+        save(figure, file.with_suffix(".svg"))
+    inline = io.BytesIO()
+    with Image.open(file) as image:
+        image.convert("RGB").save(inline, "WEBP", lossless=True)  # half of the PNG's size, and the very same pixels
+    return picture.name, inline.getvalue()
 
 
 def verdicts_json(source: ReportInput) -> str:
@@ -73,71 +118,3 @@ def verdicts_json(source: ReportInput) -> str:
     named = {"experiment": source.name, "run_id": source.run_id, "threshold": source.goal.rule}
     plain = outcome_json(source.outcome, rows_looked_at(source.splits, source.looks))
     return json.dumps({**named, **plain}, indent=1, ensure_ascii=False) + "\n"
-
-
-def render(source: ReportInput, figures: Path) -> str:
-    """Return the page: one file that needs nothing beside it; what comes from data is escaped."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["inline"] = lambda file: _inline(figures / file)
-    return environment.get_template("report.html").render(
-        source=source,
-        metric_name=metric_name,
-        verdict=_verdict_section(source),
-        scores=score_table(source),
-        headline=headline(source),
-        sections=[_section(source, name) for name in source.splits],
-        notes=[
-            *notes(source.splits, source.runs, source.goal),
-            *resample_notes(source.searches, source.shared_tables, source.resamples),
-            *look_notes(source.splits, source.looks),
-        ],
-        tuned={name: tuned_table(source.searches, name) for name in source.splits},
-    )
-
-
-def _verdict_section(source: ReportInput) -> dict[str, Any]:
-    """Gather what the page says first."""
-    return {
-        "sentences": sentences(source.outcome),
-        "conclusions": conclusions(source.outcome),
-        "rows": verdict_rows(source.outcome.primary()),
-        "pictures": verdict_pictures(source),
-    }
-
-
-def _section(source: ReportInput, name: str) -> dict[str, Any]:
-    split = source.splits[name]
-    return {
-        "name": name,
-        "split": split,
-        "sizes": {part: len(split.rows(part)) for part in ("train", "validation", "test")},
-        "pictures": dataset_pictures(source, name) if source.seeds(name) else [],
-        "metrics": metric_table(source, name),
-        "classes": class_table(source, name),
-        "plane": is_plane(split),
-        "looks": looks_words(split.final, source.looks[name]) if name in source.looks else "",
-        **_judged(source, name),
-    }
-
-
-def _judged(source: ReportInput, name: str) -> dict[str, Any]:
-    """Gather what the verdict says of one dataset."""
-    outcome = source.outcome
-    return {
-        "verdicts": verdict_rows([one for one in outcome.verdicts if one.dataset == name]),
-        "standings": [row for one in outcome.recommendations if one.dataset == name for row in standing_rows(one)],
-        "ceiling": [line for one in outcome.ceilings if one.dataset == name for line in ceiling_lines(one)],
-        "agreement": agreement_rows(outcome, name),
-    }
-
-
-def _inline(file: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"

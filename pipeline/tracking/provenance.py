@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ SECRETS = ("*.env", "*.env.*", "*.pem", "*.key", "*secret*", "*credential*", "*p
 class Provenance:
     """What one needs to make the same comparison again."""
 
+    begun: str  # date and time, UTC
     command: str
     commit: str  # empty outside a git repository
     diff: str  # uncommitted changes to tracked files, those that look like secrets left out
@@ -29,6 +31,7 @@ class Provenance:
     def summary(self) -> dict[str, Any]:
         """Return everything but the diff itself, for `provenance.json` and the report."""
         return {
+            "begun": self.begun,
             "command": self.command,
             "commit": self.commit,
             "dirty": bool(self.diff or self.left_out),
@@ -43,6 +46,7 @@ def gather(folder: Path) -> Provenance:
     pathspecs = [".", *(f":(exclude,icase,glob)**/{pattern}" for pattern in SECRETS)]
     shown = set(_git(folder, "diff", "--name-only", "HEAD", "--", *pathspecs).splitlines())
     return Provenance(
+        begun=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         command=" ".join(["python -m pipeline", *sys.argv[1:]]),
         commit=_git(folder, "rev-parse", "HEAD").strip(),
         diff=_git(folder, "diff", "HEAD", "--", *pathspecs),

@@ -18,7 +18,7 @@ from pipeline.artifacts import Network
 from pipeline.comparison.comparability import Terms, check, short
 from pipeline.errors import BadInput, StoreError
 from pipeline.experiment import check as check_experiment
-from pipeline.experiment import read_yaml
+from pipeline.experiment import read_yaml, to_yaml
 from pipeline.stages.reporting.source import ReportInput, Representative, median_runs
 from pipeline.tracking import records
 from pipeline.tracking.files import load_searches, load_split
@@ -77,6 +77,8 @@ def read_comparison(run_id: str) -> ReportInput:
             history = pd.read_parquet(folder / "history.parquet")
             searches = load_searches(folder)
             provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+            diff = folder / "uncommitted.diff"
+            changes = diff.read_text(encoding="utf-8") if diff.is_file() else ""
         except (OSError, ValueError) as error:
             raise StoreError(f"run {run_id} is not a finished comparison: {one_line(error)}") from error
     metrics = experiment.first_metrics({name: split.dataset.task for name, split in splits.items()})
@@ -96,7 +98,9 @@ def read_comparison(run_id: str) -> ReportInput:
             key: Representative(seed, child, _network(client.get_run(child)))
             for key, (seed, child) in median_runs(runs, metrics).items()
         },
-        provenance=provenance,
+        provenance={"begun": "", **provenance},  # those that Photofinish 0.1 wrote don't say
+        diff=changes,
+        experiment=to_yaml(experiment),
         searches=searches,
         spec=experiment.compare,
         goal=experiment.threshold,

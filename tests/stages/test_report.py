@@ -36,11 +36,13 @@ class Page(HTMLParser):
 
 
 def test_folder_holds_what_the_contract_names(finished: Finished) -> None:
-    """Page, tables and a picture of each kind for each dataset are there, and logged to the parent as artifacts."""
+    """Page, tables, a picture of each kind for each dataset and its data are there, and artifacts of the parent."""
     kinds = ("boundaries", "classes", "confusion", "curves", "disagreement", "roc", "thresholds")
-    pictures = {f"{dataset}_{kind}.png" for dataset in ("circles", "blobs") for kind in kinds}
-    pictures |= {"headline.png", "forest.png", "noise.png"}
-    assert {path.name for path in (finished.report / "figures").iterdir()} == pictures
+    pictures = {f"{dataset}_{kind}" for dataset in ("circles", "blobs") for kind in kinds}
+    pictures |= {"headline", "forest", "noise"}
+    figures = finished.report / "figures"
+    assert {path.name for path in figures.iterdir()} == {f"{name}.{end}" for name in pictures for end in ("png", "csv")}
+    assert all(len(pd.read_csv(figures / f"{name}.csv")) for name in pictures)
     metrics = pd.read_csv(finished.report / "metrics.csv")
     expected = ["dataset", "model", "seed", "run_id", "status", "accuracy", "precision", "recall", "f1", "roc_auc"]
     assert list(metrics.columns[:10]) == expected
@@ -54,7 +56,7 @@ def test_folder_holds_what_the_contract_names(finished: Finished) -> None:
 def test_page_is_self_contained_and_escapes_what_it_shows(finished: Finished) -> None:
     """Every picture is inside the page, nothing is fetched, and a question with tags in it stays text."""
     page = Page((finished.report / "index.html").read_text(encoding="utf-8"))
-    assert all(address.startswith(("data:image/png;base64,", "#")) for address in page.addresses)
+    assert all(address.startswith(("data:image/webp;base64,", "#")) for address in page.addresses)
     assert sum(address.startswith("data:") for address in page.addresses) == 17
     assert "b" not in page.tags
     assert "Is <b>this</b> a question?" in page.words
@@ -107,7 +109,7 @@ def test_regression_has_its_own_numbers_and_pictures(workspace: Path, capsys: py
         encoding="utf-8",
     )
     assert main(["run", "line.yaml"]) == 0
-    figures = {path.name for path in Path("reports/line/figures").iterdir()}
+    figures = {path.name for path in Path("reports/line/figures").glob("*.png")}
     assert figures == {"line_fit.png", "line_curves.png", "diabetes_fit.png", "diabetes_curves.png", "noise.png"}
     assert "test MAE" in " ".join(capsys.readouterr().out.split())
     assert {"mae", "mse", "rmse", "r2"} <= set(pd.read_csv("reports/line/metrics.csv").columns)

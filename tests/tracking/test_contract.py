@@ -17,7 +17,7 @@ from sklearn.metrics import f1_score
 from pipeline.cli import main
 from pipeline.experiment import load
 from pipeline.labels import predicted_labels, threshold_text
-from pipeline.stages.reporting.pictures import dataset_pictures
+from pipeline.stages.reporting.pictures import all_pictures
 from pipeline.tracking.files import load_split
 from pipeline.tracking.reader import read_comparison
 from pipeline.training.networks import predict_logits, probabilities
@@ -253,7 +253,7 @@ def test_pictures_show_the_runs_own_threshold(
     """What a picture of the median runs calls their threshold is what those runs have stored."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{thresholded.folder / 'mlflow.db'}")
     source = read_comparison(thresholded.parent.info.run_id)
-    (picture,) = [one for one in dataset_pictures(source, "circles") if one.file == f"circles_{kind}.png"]
+    (picture,) = [one for one in all_pictures(source).datasets["circles"] if one.kind == kind]
     said = words(picture.draw())
     for model in ("linear", "relu"):
         run = thresholded.client.get_run(source.representatives["circles", model].run_id)

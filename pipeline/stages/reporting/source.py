@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -53,6 +53,8 @@ class ReportInput:
     shared_tables: frozenset[str] = frozenset()
     goal: Goal = HALF  # of the threshold
     looks: Mapping[str, int] = field(default_factory=dict)  # dataset → looks at its final rows in the store
+    experiment: str = ""  # the file with every default filled in, as YAML
+    diff: str = ""  # changes that weren't committed
 
     def of(self, dataset: str, table: pd.DataFrame) -> pd.DataFrame:
         """Return one dataset's rows of a table, those of resample 0: what a picture shows."""
@@ -87,6 +89,12 @@ class ReportInput:
         ends = runs[["threshold_low", "threshold_high"]].to_numpy(dtype=np.float64)
         by_run = {str(run_id): (float(low), float(high)) for run_id, (low, high) in zip(runs.index, ends, strict=True)}
         return {model: by_run[one.run_id] for (of, model), one in self.representatives.items() if of == dataset}
+
+    def median_scores(self, datasets: Sequence[str]) -> pd.DataFrame:
+        """Return how often each median run is right: dataset, model, seed, accuracy."""
+        chosen = [one.run_id for (of, _), one in self.representatives.items() if of in datasets]
+        runs = self.runs.set_index("run_id").loc[chosen]
+        return runs[["dataset", "model", "seed", "accuracy"]].reset_index(drop=True)
 
     @property
     def drawable(self) -> list[str]:

@@ -49,11 +49,9 @@ def tuned_table(searches: Sequence[Search], dataset: str) -> dict[str, Any]:
     rows = [
         (
             search.model,
-            [
-                f"{search.best.value:.4g}",
-                f"{search.best.number}",
-                *(short(search.best.params[key]) if key in search.best.params else "as given" for key in keys),
-            ],
+            f"{search.best.value:.4g}",
+            f"{search.best.number}",
+            *(short(search.best.params[key]) if key in search.best.params else "as given" for key in keys),
         )
         for search in found
     ]
@@ -65,12 +63,12 @@ def metric_table(source: ReportInput, name: str) -> dict[str, Any]:
     """Every final metric, mean ± standard deviation over runs."""
     regression_target = source.splits[name].dataset.task == "regression"
     columns = ("mae", "rmse", "r2") if regression_target else CLASSIFICATION_METRICS
-    rows = [(model, [cell(runs_of(source.runs, name, model), column) for column in columns]) for model in source.models]
+    rows = [(model, *(cell(runs_of(source.runs, name, model), key) for key in columns)) for model in source.models]
     return {"columns": [metric_name(column) for column in columns], "rows": rows}
 
 
-def class_table(source: ReportInput, name: str) -> list[dict[str, Any]]:
-    """Precision, recall, F1 and support by class, mean ± standard deviation over runs."""
+def class_table(source: ReportInput, name: str) -> list[tuple[str, ...]]:
+    """Model, class, precision, recall, F1 (mean ± standard deviation over runs) and support."""
     dataset = source.splits[name].dataset
     if dataset.task == "regression" or not source.seeds(name):
         return []
@@ -78,11 +76,10 @@ def class_table(source: ReportInput, name: str) -> list[dict[str, Any]]:
     frame = pd.concat(
         classes.class_frame(resample, dataset.class_names, part) for _, resample in ledger.groupby("resample")
     )
-    grouped = frame.groupby(["model", "class"], sort=False)
-    rows: list[dict[str, Any]] = []
-    for (model, class_name), group in grouped:
-        scores = {score: _mean_and_spread(group[score]) for score in ("precision", "recall", "f1")}
-        rows.append({"model": model, "class": class_name, **scores, "support": _range(group["support"])})
+    rows: list[tuple[str, ...]] = []
+    for (model, class_name), group in frame.groupby(["model", "class"], sort=False):
+        scores = (_mean_and_spread(group[score]) for score in classes.SCORES)
+        rows.append((str(model), str(class_name), *scores, _range(group["support"])))
     return rows
 
 

@@ -1,0 +1,107 @@
+"""What there is to see in each picture, in a sentence: the alternative text for those who can't see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from pipeline.artifacts import Search
+from pipeline.comparison.agreement import Agreement
+from pipeline.figures import classes as class_figures
+from pipeline.stages.reporting.source import ReportInput
+from pipeline.units import factor, metric_name, unit
+
+
+def differences(source: ReportInput, metric: str) -> str:
+    """Say the verdicts by one metric."""
+    return " ".join(verdict.sentence for verdict in source.outcome.primary() if verdict.metric == metric)
+
+
+def noise(frame: pd.DataFrame, metric: str) -> str:
+    """Say what moves the scores most."""
+    known = frame.dropna(subset="deviation")
+    largest = known.iloc[int(known["deviation"].argmax())]
+    values = known.groupby("source", sort=False)["deviation"].median() * factor(metric)
+    medians = ", ".join(f"{source} {value:.2g}" for source, value in values.items())
+    return (
+        f"Median standard deviations of {metric_name(metric)}{unit(metric)}: {medians}."
+        f" The largest is that of {largest['model']} on {largest['dataset']} by {largest['source']},"
+        f" {factor(metric) * largest['deviation']:.2g}."
+    )
+
+
+def headline(source: ReportInput, planes: Sequence[str]) -> str:
+    """Say how often the median networks are right."""
+    return " ".join(boundaries(source, name) for name in planes)
+
+
+def boundaries(source: ReportInput, name: str) -> str:
+    """Say how often the median networks of one dataset are right."""
+    scores = source.median_scores([name])
+    rights = ", ".join(
+        f"{model} on {100 * accuracy:.1f} %"
+        for model, accuracy in zip(scores["model"], scores["accuracy"], strict=True)
+    )
+    return f"Of the {source.splits[name].final} rows of {name} the median seeds' networks are right: {rights}."
+
+
+def disagreement(pairs: Sequence[Agreement]) -> str:
+    """Say which of two models is right where they differ."""
+    return " ".join(
+        f"Only {one.model} is right on {100 * one.only_model:.1f} %, only {one.baseline} on"
+        f" {100 * one.only_baseline:.1f} % of rows."
+        for one in pairs
+    )
+
+
+def curves(source: ReportInput, name: str) -> str:
+    """Say what loss training ends in."""
+    history = source.of(name, source.history)
+    monitored = source.splits[name].monitored
+    last = history.groupby(["model", "seed"], sort=False)[["epoch", "validation_loss"]].last()
+    ends = last.groupby(level="model", sort=False).median()
+    ended = ", ".join(
+        f"{model} at {loss:.3g} after {epoch + 1:.0f} epochs"
+        for model, epoch, loss in zip(ends.index, ends["epoch"], ends["validation_loss"], strict=True)
+    )
+    return f"Median {monitored} loss ends: {ended}."
+
+
+def confusion(frame: pd.DataFrame, seeds: Mapping[str, int]) -> str:
+    """Say how many rows the median seeds get right, and their commonest mistake."""
+    return " ".join(_confused(frame, model, seed) for model, seed in seeds.items())
+
+
+def _confused(frame: pd.DataFrame, model: str, seed: int) -> str:
+    counts = frame[(frame["model"] == model) & (frame["seed"] == seed)]
+    right = counts["truth"] == counts["predicted"]
+    said = f"{model} is right on {counts.loc[right, 'count'].sum()} of {counts['count'].sum()} rows"
+    wrong = counts[~right & (counts["count"] > 0)]
+    if wrong.empty:
+        return f"{said}."
+    worst = wrong.iloc[int(wrong["count"].argmax())]
+    return f"{said}, and most often takes {worst['truth']} for {worst['predicted']} ({worst['count']} rows)."
+
+
+def classes(frame: pd.DataFrame) -> str:
+    """Say which class each model is worst at."""
+    said = []
+    for model, of_model in frame[frame["class"] != class_figures.MACRO].groupby("model", sort=False):
+        scores = of_model.groupby("class", sort=False)["f1"].mean()
+        said.append(f"{model} {scores.min():.3f} for {scores.idxmin()}")
+    return f"Lowest mean F1 of a class: {', '.join(said)}."
+
+
+def means(source: ReportInput, name: str, metric: str, words: str) -> str:
+    """Say each model's mean of one metric over the seeds."""
+    runs = source.of(name, source.runs)
+    values = runs[runs["status"] == "FINISHED"].groupby("model", sort=False)[metric].mean()
+    return f"{words.capitalize()}: {', '.join(f'{model} {value:.3f}' for model, value in values.items())}."
+
+
+def tuning(searches: Sequence[Search]) -> str:
+    """Say what the searches found."""
+    objective = searches[0].objective.replace("/", " ").replace("_", " ")
+    best = ", ".join(f"{search.model} {search.best.value:.3g}" for search in searches)
+    return f"Best {objective} of {len(searches[0].trials)} trials: {best}."
