@@ -18,6 +18,8 @@ from pipeline.cli import main
 
 REPOSITORY = Path(__file__).parents[1]
 
+pytest_plugins = ["tests.browser"]
+
 TINY = """\
 name: tiny
 question: Is <b>this</b> a question?
