@@ -22,6 +22,7 @@ from pipeline.figures.canvas import (
     line,
     panels,
     plain,
+    plain_class,
     tidy_shared,
     title,
 )
@@ -144,7 +145,7 @@ def draw_boundaries(
     truth:
         Where the law of the data is known: drawn as a dashed line where the best class changes.
     """
-    names = [plain(name, 1.8) for name in class_names]
+    names = [plain_class(name, 1.8) for name in class_names]
     symbols, wording = _legend(points, part, bayes=truth is not None)
     labels = [*names, *wording]
     across, width = balanced(len(boundaries), 4), 3.3 if len(boundaries) > 1 else 4.4

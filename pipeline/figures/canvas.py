@@ -20,6 +20,7 @@ from matplotlib.textpath import text_to_path
 from pipeline.figures.palette import FAINT, INK, QUIET
 
 TITLE, LABEL, TICK = 11.0, 9.5, 8.5  # font sizes in points
+MOST_LINES = 20  # lines of other seeds behind the representative one; from as many on they are drawn as a band
 _SYMBOL = 0.6  # inches that the symbol of a legend entry takes, with the gaps around it
 _ENTRY = 0.21  # inches that an entry is high
 
@@ -40,6 +41,11 @@ def plain(name: str, inches: float = 3.0, *, size: float = LABEL, bold: bool = F
         tail = (length - 1) // 3  # names often differ at their end: "model_with_dropout_0.1", "…_0.2"
         shown = whole[: length - 1 - tail].rstrip() + "…" + whole[len(whole) - tail :].lstrip()
     return shown.replace("$", r"\$")
+
+
+def plain_class(name: str, inches: float = 3.0, *, size: float = LABEL) -> str:
+    """Write the name of a class so that it reads as one: a bare number says nothing among other numbers."""
+    return plain(f"class {name}" if name.isdecimal() else name, inches, size=size)
 
 
 def balanced(count: int, most: int) -> int:
@@ -152,8 +158,10 @@ def legend(owner: Figure | Axes, handles: Sequence[Artist], labels: Sequence[str
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], heading: str = "") -> Legend:
-    """Put one legend under all panels, in as many columns as fit."""
+    """Put one legend under all panels, in as many columns as fit, to be read along the rows."""
     columns = _columns(labels, figure.get_figwidth())
+    order = _down(len(labels), columns)
+    handles, labels = [handles[place] for place in order], [labels[place] for place in order]
     made = legend(figure, handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.4)
     if heading:
         made.set_title(heading, FontProperties(size=LABEL - 0.5))
@@ -167,12 +175,18 @@ def legend_height(figure_width: float, labels: Sequence[str]) -> float:
 
 
 def _columns(labels: Sequence[str], width: float) -> int:
-    """Most columns that fit; matplotlib fills them one after the other, each as wide as its widest label."""
+    """Most columns that fit; each is as wide as its widest label."""
+    widths = np.array([text_width(label) + _SYMBOL for label in labels])
     for columns in range(len(labels), 1, -1):
-        filled = np.array_split([text_width(label) + _SYMBOL for label in labels], columns)
+        filled = np.array_split(widths[_down(len(labels), columns)], columns)
         if sum(column.max() for column in filled) < width:
             return columns
     return 1
+
+
+def _down(count: int, columns: int) -> list[int]:
+    """Order in which entries that are read along rows fill columns from the top, as matplotlib does."""
+    return [place for column in range(columns) for place in range(column, count, columns)]
 
 
 def line(colour: str, style: Literal["-", "--"] = "-", width: float = 2.0) -> Line2D:

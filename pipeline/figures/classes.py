@@ -19,6 +19,7 @@ from pipeline.figures.canvas import (
     legend_height,
     panels,
     plain,
+    plain_class,
     present,
     seeds_note,
     text_width,
@@ -97,7 +98,7 @@ def draw_classes(frame: pd.DataFrame, models: Sequence[str], *, part: str) -> Fi
     """
     shown, colours = present(frame, models), model_colours(models)
     classes = list(frame["class"].unique())
-    names = [plain(name, 1.8, size=TICK) for name in classes]
+    names = [plain_class(name, 1.8, size=TICK) for name in classes]
     labels = [plain(model) for model in shown]
     room = max(text_width(name, TICK) for name in names)
     lowest = max(0.0, float(np.floor(10 * frame[list(SCORES)].to_numpy().min() - 0.5)) / 10)

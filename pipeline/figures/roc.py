@@ -24,6 +24,7 @@ from pipeline.figures.canvas import (
     line,
     panels,
     plain,
+    plain_class,
     present,
     seeds_note,
     text_width,
@@ -232,7 +233,8 @@ class _Place:
 def _table(areas: pd.DataFrame, class_names: Sequence[str]) -> list[str]:
     """Legend of one model's panel: each class with the area under its curve."""
     return [
-        f"{plain(name, 1.3, size=TICK)}:  {_area(areas.loc[areas['class'] == name, 'auc'])}" for name in class_names
+        f"{plain_class(name, 1.3, size=TICK)}:  {_area(areas.loc[areas['class'] == name, 'auc'])}"
+        for name in class_names
     ]
 
 
@@ -248,7 +250,9 @@ def _caption(frame: pd.DataFrame, class_names: Sequence[str], part: str) -> tupl
     """Say what curves, dots and areas are."""
     n_seeds = int(frame.groupby("model")["seed"].nunique().max())
     compared = (
-        f"threshold on P({plain(class_names[1], 1.4)})" if len(class_names) == 2 else "each class against the rest"
+        f"threshold on P({plain_class(class_names[1], 1.4)})"
+        if len(class_names) == 2
+        else "each class against the rest"
     )
     dots = f"dots: thresholds {', '.join(f'{value:g}' for value in MARKED)}"
     spread = f"AUC ± standard deviation over {seeds_note(n_seeds)}" if n_seeds > 1 else ""

@@ -21,6 +21,7 @@ from pipeline.figures.canvas import (
     line,
     panels,
     plain,
+    plain_class,
     present,
     seeds_note,
     tidy_shared,
@@ -138,7 +139,7 @@ def _draw_two(
     details = {model: _details(seeds[model], own[model], intervals[model]) for model in shown}
     height = 2.5 + 0.2 * max(map(len, details.values()))
     figure, axes = panels(len(shown), size=(width, height), across=across, margin=margin, share=True)
-    tidy_shared(axes, across, x=f"threshold on P({plain(class_names[1], 1.4)})", y="score")
+    tidy_shared(axes, across, x=f"threshold on P({plain_class(class_names[1], 1.4)})", y="score")
     for ax, model in zip(axes, shown, strict=True):
         _draw_chosen(ax, own[model], intervals[model])
         _draw_panel(ax, frame[frame["model"] == model], seeds[model])
@@ -180,7 +181,7 @@ def _draw_many(
             continue
         _draw_panel(ax, frame[(frame["model"] == model) & (frame["class"] == name)], seeds[model])
         heading = f"{plain(model, 4.0, size=TITLE, bold=True)} (seed {seeds[model]})" if name == cells[0] else ""
-        title(ax, heading, f"P({plain(name, width - 0.6)})")
+        title(ax, heading, f"P({plain_class(name, width - 0.6)})")
     return figure
 
 
