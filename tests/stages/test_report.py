@@ -37,7 +37,7 @@ class Page(HTMLParser):
 
 def test_folder_holds_what_the_contract_names(finished: Finished) -> None:
     """Page, tables, a picture of each kind for each dataset and its data are there, and artifacts of the parent."""
-    kinds = ("boundaries", "classes", "confusion", "curves", "disagreement", "roc", "thresholds")
+    kinds = ("boundaries", "calibration", "classes", "confusion", "curves", "disagreement", "roc", "thresholds")
     pictures = {f"{dataset}_{kind}" for dataset in ("circles", "blobs") for kind in kinds}
     pictures |= {"headline", "forest", "noise"}
     figures = finished.report / "figures"
@@ -57,7 +57,7 @@ def test_page_is_self_contained_and_escapes_what_it_shows(finished: Finished) ->
     """Every picture is inside the page, nothing is fetched, and a question with tags in it stays text."""
     page = Page((finished.report / "index.html").read_text(encoding="utf-8"))
     assert all(address.startswith(("data:image/webp;base64,", "#")) for address in page.addresses)
-    assert sum(address.startswith("data:") for address in page.addresses) == 17
+    assert sum(address.startswith("data:") for address in page.addresses) == 19
     assert "b" not in page.tags
     assert "Is <b>this</b> a question?" in page.words
 

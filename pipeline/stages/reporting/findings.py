@@ -93,6 +93,12 @@ def classes(frame: pd.DataFrame) -> str:
     return f"Lowest mean F1 of a class: {', '.join(said)}."
 
 
+def calibration(frame: pd.DataFrame) -> str:
+    """Say how far probabilities are from the truth."""
+    scores = frame.groupby(["model", "seed"], sort=False)["brier"].first().groupby(level="model", sort=False).mean()
+    return f"Mean Brier score: {', '.join(f'{model} {value:.3f}' for model, value in scores.items())}."
+
+
 def means(source: ReportInput, name: str, metric: str, words: str) -> str:
     """Say each model's mean of one metric over the seeds."""
     runs = source.of(name, source.runs)

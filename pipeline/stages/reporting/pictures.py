@@ -11,6 +11,7 @@ from pipeline.stages.reporting import findings
 from pipeline.stages.reporting.boundary_pictures import headline, is_plane, plane_pictures
 from pipeline.stages.reporting.picture import Picture
 from pipeline.stages.reporting.score_pictures import (
+    calibration_pictures,
     class_pictures,
     curve_pictures,
     regression_pictures,
@@ -58,6 +59,7 @@ def _dataset_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
     yield from curve_pictures(source, name)
     yield from class_pictures(source, name)
     yield from threshold_pictures(source, name)
+    yield from calibration_pictures(source, name)
 
 
 def _naming_resample(source: ReportInput, pictures: Iterable[Picture]) -> list[Picture]:

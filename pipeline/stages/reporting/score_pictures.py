@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-from pipeline.figures import classes, confusion, curves, regression, roc, thresholds
+from pipeline.figures import calibration, classes, confusion, curves, regression, roc, thresholds
 from pipeline.stages.reporting import findings
 from pipeline.stages.reporting.picture import Picture, labelled
 from pipeline.stages.reporting.source import ReportInput
@@ -90,6 +90,26 @@ def threshold_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
             intervals=source.intervals(name),
             part=part,
         ),
+    )
+
+
+def calibration_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
+    """Yield whether probabilities come true."""
+    split = source.splits[name]
+    part, class_names, ledger = split.final, split.dataset.class_names, source.of(name, source.ledger)
+    two = split.dataset.task == "binary"
+    claim = f"The probability for class {class_names[1]}" if two else "The probability of the predicted class"
+    binned = cache(lambda: calibration.calibration_frame(ledger, class_names, part))
+    yield Picture(
+        f"{name}_calibration",
+        "calibration",
+        name,
+        "Calibration",
+        f"{claim} against how often it came true on {part} rows; on the diagonal, what is called 70 % likely happens in"
+        " 70 % of the cases.",
+        lambda: findings.calibration(binned()),
+        binned,
+        lambda: calibration.draw_calibration(binned(), source.models, class_names, seeds=source.seeds(name), part=part),
     )
 
 
