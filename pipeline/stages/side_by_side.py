@@ -57,7 +57,7 @@ class SideBySide:
 
     def notes(self, looks: Mapping[str, int]) -> list[str]:
         """Say what can't be compared, and what to bear in mind of the rest."""
-        refused = [f"{name}: no verdict, since they rest on {reason}." for name, reason in self.reasons.items()]
+        refused = [f"{name}: no verdict: {reason}." for name, reason in self.reasons.items()]
         return [*refused, *(self.compared.notes(looks) if self.compared else [])]
 
 
@@ -179,13 +179,19 @@ def _unmatched(source: SideBySide) -> list[Verdict]:
 
 def _pairs(source: SideBySide) -> Iterator[dict[str, Any]]:
     """Yield sections with both sides' pictures of a kind next to each other: the headline, then dataset by dataset."""
-    by_side = [
-        {(picture.dataset, picture.kind): _named(picture, side, label) for picture in pictures}
+    every = [picture for pictures in source.pictures for picture in pictures]
+    for dataset in dict.fromkeys(picture.dataset for picture in every):
+        titles = {picture.kind: picture.title for picture in every if picture.dataset == dataset}
+        rows = [{"title": titles[kind], "pictures": _pair(source, dataset, kind)} for kind in SHOWN if kind in titles]
+        yield {"dataset": dataset, "rows": rows}
+
+
+def _pair(source: SideBySide, dataset: str, kind: str) -> list[Picture | None]:
+    """Both sides' picture of a kind; None where a side has none."""
+    return [
+        next((_named(one, side, label) for one in pictures if (one.dataset, one.kind) == (dataset, kind)), None)
         for side, label, pictures in zip(source.sides, source.labels, source.pictures, strict=True)
     ]
-    for dataset in dict.fromkeys(dataset for side in by_side for dataset, _ in side):
-        rows = [[side.get((dataset, kind)) for side in by_side] for kind in SHOWN]
-        yield {"dataset": dataset, "rows": [row for row in rows if any(row)]}
 
 
 def _named(picture: Picture, side: ReportInput, label: str) -> Picture:

@@ -120,9 +120,9 @@ def _comparison(run: Run) -> Run:
 
 
 def _reason(first: Sequence[Run], second: Sequence[Run]) -> str:
-    """Say on what different things two comparisons' numbers on one dataset rest; nothing where on the same."""
+    """Say why two comparisons' numbers on one dataset can't be compared; nothing where they can."""
     if any(records.ROWS not in run.data.tags for run in (*first, *second)):
-        return "what an older version didn't write down"
+        return "an older version didn't write down what its numbers rest on"
     ours, theirs = (
         {_cell(run)[1]: records.terms_of(run.data.tags, run.data.params) for run in runs} for runs in (first, second)
     )

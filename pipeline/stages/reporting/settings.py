@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pipeline.comparison.comparability import rows_digest
@@ -48,23 +48,34 @@ def _written(value: Any) -> str:
 
 
 def origins_that_differ(first: ReportInput, second: ReportInput) -> list[Difference]:
-    """Name what else differs: hyperparameters that were found, data, final rows, commit and versions."""
-    ours, theirs = _origin(first), _origin(second)
-    shared = [key for key in ours if key in theirs]
-    return [(key, ours[key], theirs[key]) for key in shared if ours[key] != theirs[key]]
+    """Name what else differs: hyperparameters that were found, data or final rows, commit and versions."""
+    shared = [name for name in first.splits if name in second.splits]
+    ours, theirs = ({**_found(side), **_data(side, shared), **_code(side)} for side in (first, second))
+    return [(key, ours[key], theirs[key]) for key in ours if key in theirs and ours[key] != theirs[key]]
 
 
-def _origin(source: ReportInput) -> dict[str, str]:
-    """Say where numbers come from, by what it is called."""
-    origin = {
+def _found(source: ReportInput) -> dict[str, str]:
+    """Return each search's best hyperparameters."""
+    return {
         f"found for {search.model} on {search.dataset}": ", ".join(
             f"{key} {short(value)}" for key, value in search.best.params.items()
         )
         for search in source.searches
     }
-    for name, split in source.splits.items():
-        origin[f"data of {name}, SHA-256"] = short_digest(split.dataset.digest)
-        origin[f"{split.final} rows of {name}, SHA-256"] = short_digest(rows_digest(split))
+
+
+def _data(source: ReportInput, datasets: Iterable[str]) -> dict[str, str]:
+    """Return the digests of data and final rows."""
+    found = {}
+    for name in datasets:
+        split = source.splits[name]
+        data, rows = (short_digest(digest) for digest in (split.dataset.digest, rows_digest(split)))
+        found[f"data of {name}"] = f"SHA-256 {data}, of its {split.final} rows {rows}"
+    return found
+
+
+def _code(source: ReportInput) -> dict[str, str]:
+    """Return commit and versions."""
     commit = short_digest(source.provenance["commit"]) or "not in a git repository"
-    origin["commit"] = commit + (" with uncommitted changes" if source.provenance["dirty"] else "")
-    return origin | dict(source.provenance["versions"])
+    changed = " with uncommitted changes" if source.provenance["dirty"] else ""
+    return {"commit": commit + changed, **source.provenance["versions"]}
