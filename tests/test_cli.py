@@ -188,6 +188,8 @@ def test_bad_file_gets_one_line_and_nothing_is_created(
         (["run", "tiny.yaml", "--set", "name.first=x"], ["--set name.first", "holds no keys"]),
         (["run", "tiny.yaml", "--seeds", "none"], ["--seeds", "'none'"]),
         (["run", "tiny.yaml", "--jobs", "0"], ["--jobs", "'0'"]),
+        (["report"], ["report", "give EXPERIMENT or RUN_ID, or else --compare RUN_ID RUN_ID"]),
+        (["report", "tiny", "--compare", "0" * 8, "1" * 8], ["--compare", "give EXPERIMENT or RUN_ID, or else"]),
         (["run", "tiny.yaml", "--until", "dawn"], ["--until", "dawn"]),
         (["run", "tiny.yaml", "--device", "cuda"], ["--device", "no CUDA device"]),
         (["run", "tiny.yaml", "--memory", "much"], ["--memory", "'much'"]),

@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 from pipeline.cli import main
 from pipeline.comparison.decisions import mcnemar
 from pipeline.comparison.verdict import MCNEMAR
+from pipeline.figures.palette import model_colours
 from pipeline.tracking.reader import latest_comparison
 from tests.conftest import Finished, runs_of
 
@@ -326,11 +327,14 @@ def test_two_comparisons_side_by_side(store: Store, capsys: pytest.CaptureFixtur
 
 
 def test_page_says_what_differs_and_which_scores_are_judged(store: Store) -> None:
-    """Settings that differ are a row with both values; scores stand side by side, with a verdict where there is one."""
+    """Settings that differ are a row with both values; scores stand side by side, with a verdict where there is one.
+
+    A model has the same colour on both sides.
+    """
     first, second = store.ids["both"], store.ids["one"]
-    assert main(["report", "--compare", first, second]) == 0
-    name = f"compare-{first[:8]}-{second[:8]}"
-    page = (store.folder / "reports" / name / "index.html").read_text(encoding="utf-8")
+    assert main(["report", "--compare", first, second, "--svg"]) == 0
+    folder = store.folder / "reports" / f"compare-{first[:8]}-{second[:8]}"
+    page = (folder / "index.html").read_text(encoding="utf-8")
     differing, scores = (table_rows(text) for text in page.split("</table>")[:2])
     values = {row[0]: tuple(row[1:]) for row in differing}
     assert values["name"] == ("both", "one")
@@ -345,7 +349,10 @@ def test_page_says_what_differs_and_which_scores_are_judged(store: Store) -> Non
     assert (ours[:5], theirs[:5]) == (f"{verdict['baseline_score']:.3f}", f"{verdict['model_score']:.3f}")
     assert decision == verdict["decision"]
     assert {rows[key][2] for key in rows if key != ("a+b", "relu")} == {"–"}
-    assert "wine_boundaries" not in page
+    curves = (folder / "figures" / second[:8] / "a+b_curves.svg").read_text(encoding="utf-8").upper()
+    colours = model_colours(["linear", "relu"])
+    assert colours["relu"] in curves  # as on the first side, though relu is the only model here
+    assert colours["linear"] not in curves
 
 
 @pytest.mark.parametrize(
