@@ -214,10 +214,10 @@ def present(frame: pd.DataFrame, models: Sequence[str]) -> list[str]:
     return kept
 
 
-def absent_note(models: Sequence[str], shown: Sequence[str]) -> str:
-    """Name the models that a picture has to leave out."""
+def absent_note(models: Sequence[str], shown: Sequence[str], what: str = "finished run") -> str:
+    """Name the models that a picture has to leave out, for want of what it shows."""
     absent = [plain(model) for model in models if model not in shown]
-    return f"no finished run of {', '.join(absent)}" if absent else ""
+    return f"no {what} of {', '.join(absent)}" if absent else ""
 
 
 def seeds_note(n_seeds: int) -> str:

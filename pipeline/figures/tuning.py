@@ -82,7 +82,7 @@ def best_frame(searches: Sequence[Search]) -> pd.DataFrame:
             "model": search.model,
             "key": key,
             "value": search.best.params[key],
-            "place": _place(search.best.params[key], list(entry)),
+            "place": place_of(search.best.params[key], entry),
             "importance": search.importances.get(key, np.nan),
         }
         for search in searches
@@ -119,7 +119,7 @@ def draw_tuning(searches: Sequence[Search], models: Sequence[str]) -> Figure:
     _places(
         axes[3], best, shown, colours, keys, {key: search.space[key] for search in searches for key in search.space}
     )
-    caption(figure, _caption(searches), absent_note(models, shown))
+    caption(figure, _caption(searches), absent_note(models, shown, "search"))
     legend_below(figure, [dot(colours[model], 7) for model in shown], labels)
     return figure
 
@@ -165,7 +165,7 @@ def _places(
 ) -> None:
     for row, key in enumerate(keys):
         axes.plot([0, 1], [row, row], color=FAINT, linewidth=5, solid_capstyle="round", zorder=1)
-        ends = _ends(list(space[key]))
+        ends = _ends(space[key])
         for x, end, side in ((0, ends[0], "right"), (1, ends[1], "left")):
             offset = (-8 if x == 0 else 8, 0)
             axes.annotate(
@@ -198,25 +198,33 @@ def _rows(axes: Axes, keys: Sequence[str]) -> None:
     axes.set_ylim(len(keys) - 0.4, -0.6)
 
 
-def _ends(entry: list[object]) -> tuple[str, str]:
+def _ends(entry: Sequence[object]) -> tuple[str, str]:
     """First and last value of a range or of choices."""
-    numbers = [value for value in entry if value != "log"]
-    first, last = numbers[0], numbers[-1]
-    return _short(first), _short(last)
+    first, last = entry[0], entry[1 if is_range(entry) else -1]
+    return written_value(first), written_value(last)
 
 
-def _short(value: object) -> str:
-    return f"{value:g}" if isinstance(value, int | float) else "null" if value is None else str(value)
+def written_value(value: object) -> str:
+    """Write a hyperparameter's value as an experiment file would, real numbers to three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else "null" if value is None else str(value)
 
 
-def _place(value: object, entry: list[object]) -> float:
+def is_log(entry: Sequence[object]) -> bool:
+    """Whether an entry of a space is a logarithmic range."""
+    return len(entry) == 3 and entry[2] == "log"
+
+
+def is_range(entry: Sequence[object]) -> bool:
+    """Whether an entry of a space is a range, and not choices."""
+    return is_log(entry) or (len(entry) == 2 and all(isinstance(end, int | float) for end in entry))
+
+
+def place_of(value: object, entry: Sequence[object]) -> float:
     """Place of a value in its range, 0 to 1; choices stand side by side."""
-    log = len(entry) == 3 and entry[2] == "log"
-    numbers = [end for end in entry[:2] if isinstance(end, int | float)]
-    is_range = log or (len(entry) == len(numbers) == 2)
-    if not is_range or not isinstance(value, int | float):
-        return entry.index(value) / max(len(entry) - 1, 1)
-    low, high, at = (math.log(x) if log else x for x in (*numbers, value))
+    if not is_range(entry) or not isinstance(value, int | float):
+        return list(entry).index(value) / max(len(entry) - 1, 1)
+    numbers = [number for number in (*entry[:2], value) if isinstance(number, int | float)]
+    low, high, at = (math.log(number) if is_log(entry) else number for number in numbers)
     return (at - low) / (high - low) if high > low else 0.5
 
 
