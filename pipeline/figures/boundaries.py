@@ -126,7 +126,7 @@ def draw_boundaries(
         Where the law of the data is known: drawn as a dashed line where the best class changes.
     """
     names = [plain_class(name, 1.8) for name in class_names]
-    symbols, wording = _legend(points, part, bayes=truth is not None)
+    symbols, wording = points_legend(points, part, bayes=truth is not None)
     labels = [*names, *wording]
     across, width = balanced(len(boundaries), 4), 3.3 if len(boundaries) > 1 else 4.4
     margin = (0.3, 0.35 + legend_height(across * width, labels))
@@ -146,10 +146,10 @@ def draw_boundaries(
 def _model_panel(axes: Axes, name: str, boundary: Boundary | None, points: pd.DataFrame, part: str) -> None:
     """Draw one model with its own heading."""
     if boundary is None:
-        _blank(axes, "diverged")
+        draw_blank(axes, "diverged")
         title(axes, name, "no finished run")
         return
-    _plane(axes, boundary, points, part, scale=1.0)
+    draw_plane(axes, boundary, points, part, scale=1.0)
     moved = f"\nline at the threshold {threshold_text(boundary.threshold)}" if _is_moved(boundary) else ""
     title(axes, name, f"seed {boundary.seed}: {_percent(boundary.accuracy)} of {part} rows right{moved}")
 
@@ -195,7 +195,7 @@ def draw_headline(
         row[0].set_ylabel(plain(dataset, height - 0.3, size=TITLE + 2, bold=True), labelpad=6, **heading)
     for panel, model in zip(rows[0], models, strict=True):
         panel.set_title(plain(model, width - 0.2, size=TITLE + 2, bold=True), pad=6, **heading)
-    symbols, labels = _legend(next(iter(panels_of.values()))[1], part, counts=False, bayes=bool(truths))
+    symbols, labels = points_legend(next(iter(panels_of.values()))[1], part, counts=False, bayes=bool(truths))
     legend_below(figure, symbols, labels, f"in the corner: {part} rows predicted right")
     return figure
 
@@ -205,9 +205,9 @@ def _headline_panel(axes: Axes, boundary: Boundary | None, points: pd.DataFrame,
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color(FAINT)
     if boundary is None:
-        _blank(axes, "diverged" if known else "not run")
+        draw_blank(axes, "diverged" if known else "not run")
         return
-    _plane(axes, boundary, points, part, scale=0.7)
+    draw_plane(axes, boundary, points, part, scale=0.7)
     axes.text(
         0.97,
         0.04,
@@ -223,13 +223,13 @@ def _headline_panel(axes: Axes, boundary: Boundary | None, points: pd.DataFrame,
     )
 
 
-def _blank(axes: Axes, reason: str) -> None:
+def draw_blank(axes: Axes, reason: str) -> None:
     """Say in an empty panel why it is empty."""
     axes.set_facecolor("#F6F7F8")
     axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", fontsize=13, color=QUIET)
 
 
-def _plane(axes: Axes, boundary: Boundary, points: pd.DataFrame, part: str, *, scale: float) -> None:
+def draw_plane(axes: Axes, boundary: Boundary, points: pd.DataFrame, part: str, *, scale: float) -> None:
     """Draw background, boundary and points into a panel; `scale` is the markers' size."""
     x, y = boundary.x, boundary.y
     half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2  # a pixel's centre is its grid point
@@ -291,7 +291,7 @@ def _thinned(points: pd.DataFrame, part: str, most: int) -> pd.DataFrame:
     return rows if len(rows) <= most else rows.sample(most, random_state=0)
 
 
-def _legend(
+def points_legend(
     points: pd.DataFrame, part: str, *, counts: bool = True, bayes: bool = False
 ) -> tuple[list[Artist], list[str]]:
     """Symbols and wording for the points and the lines."""

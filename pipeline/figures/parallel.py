@@ -33,11 +33,12 @@ from pipeline.figures.palette import INK, QUIET, rank_colours
 from pipeline.figures.tuning import is_log, is_range, place_of, written_value
 
 COLUMNS = ["model", "trial", "state", "axis", "value", "place", "rank"]
-MOST_STRONG = 30  # best trials drawn with strong lines; more of them would be a tangle
+MOST_STRONG = 20  # best trials drawn with strong lines; more of them would be a tangle
 _AXIS, _HEIGHT = 1.05, 2.9  # inches from an axis to the next, and of a panel
 _STOPPED = "#C3C9D1"
 _BETWEEN = 0.9  # of the way to the next axis, for a label beside an axis
 _STROKE = [withStroke(linewidth=2.5, foreground="white")]
+_CASED = [withStroke(linewidth=5.5, foreground="white")]
 
 
 def parallel_frame(searches: Sequence[Search]) -> pd.DataFrame:
@@ -92,7 +93,7 @@ def _objective_places(values: Floats) -> Floats:
 
 def is_objective_log(values: Floats) -> bool:
     """Whether an objective's values are so far apart that their axis has to be logarithmic."""
-    return bool(len(values)) and bool(values.min() > 0) and bool(values.max() > 100 * values.min())
+    return bool(values.min() > 0 and values.max() > 100 * values.min())
 
 
 def draw_parallel(searches: Sequence[Search], models: Sequence[str]) -> Figure:
@@ -147,8 +148,7 @@ def _draw_search(axes: Axes, search: Search, rows: pd.DataFrame) -> None:
         else:
             _write_choices(axes, place, entry, search.best.params.get(key))
     values = rows.loc[rows["axis"] == search.objective].sort_values("rank")["value"]
-    if len(values):
-        _write_ends(axes, len(keys) - 1, f"{values.iloc[-1]:.4g}", f"{values.iloc[0]:.4g}")
+    _write_ends(axes, len(keys) - 1, f"{values.iloc[-1]:.4g}", f"{values.iloc[0]:.4g}")
     _write_best(axes, search, rows, keys)
 
 
@@ -159,10 +159,12 @@ def _draw_lines(axes: Axes, rows: pd.DataFrame, keys: Sequence[str]) -> None:
     points = np.stack([np.broadcast_to(np.arange(len(keys)), lines.shape), lines.to_numpy(float)], axis=-1)
     is_ranked = ranks.notna().to_numpy()
     ranked = ranks[is_ranked].to_numpy(float)
-    widths = np.where(ranked == 1, 3.2, np.where(ranked <= MOST_STRONG, 1.3, 0.5))
+    widths = np.where(ranked <= MOST_STRONG, 1.3, 0.5)
     axes.add_collection(LineCollection(list(points[~is_ranked]), colors=_STOPPED, linewidths=0.5, zorder=1))
-    drawn = LineCollection(list(points[is_ranked]), colors=rank_colours(ranked), linewidths=widths, zorder=2)
-    axes.add_collection(drawn)
+    axes.add_collection(
+        LineCollection(list(points[is_ranked]), colors=rank_colours(ranked), linewidths=widths, zorder=2)
+    )
+    axes.plot(*points[-1].T, color=rank_colours(ranked)[-1], linewidth=3.2, path_effects=_CASED, zorder=4)
 
 
 def _write_ends(axes: Axes, place: int, low: str, high: str) -> None:

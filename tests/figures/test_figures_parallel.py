@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.colors import to_hex
 
 from pipeline.artifacts import Search
 from pipeline.figures.palette import rank_colours
@@ -85,12 +84,15 @@ def test_stopped_trials_end_before_the_objective() -> None:
 def test_the_best_line_is_bold_and_on_top() -> None:
     """Lines go through the places of their trials, worst first; the best is bold and has the best colour."""
     found = searched()
-    frame, drawn = parallel_frame([found]), lines(draw_parallel([found], ["relu"]).axes[0])
+    (axes,) = draw_parallel([found], ["relu"]).axes
+    frame, drawn = parallel_frame([found]), lines(axes)
     for number, path in zip((2, 1, 0), drawn.get_paths(), strict=True):
         places = frame[frame["trial"] == number].set_index("axis")["place"]
         assert path.vertices[:, 1].tolist() == pytest.approx(places[[*SPACE, "validation/log_loss"]].tolist())
-    assert drawn.get_linewidths()[2] > max(drawn.get_linewidths()[:2])
-    assert to_hex(drawn.get_colors()[2]) == rank_colours(np.array([1.0, 2.0]))[0]
+    (best,) = axes.lines
+    assert np.array_equal(best.get_xydata(), path.vertices)
+    assert best.get_linewidth() > max(drawn.get_linewidths())
+    assert best.get_color() == rank_colours(np.array([1.0, 2.0]))[0]
 
 
 def test_what_a_trial_lacks_is_left_out() -> None:
