@@ -98,6 +98,18 @@ def points_frame(split: Split) -> pd.DataFrame:
     return pd.DataFrame({"x": x, "y": y, "label": data.target[rows].astype(np.int64), "part": names})
 
 
+def plane_frame(boundaries: Mapping[str, Boundary | None]) -> pd.DataFrame:
+    """Probabilities over the plane: model, seed, x, y (original units), p_0 … p_k; none of a model that diverged."""
+    frames = []
+    for model, boundary in boundaries.items():
+        if boundary is not None:
+            x, y = (axis.ravel() for axis in np.meshgrid(boundary.x, boundary.y))
+            table = boundary.probabilities.reshape(len(x), -1)
+            columns = {f"p_{label}": table[:, label] for label in range(table.shape[1])}
+            frames.append(pd.DataFrame({"model": model, "seed": boundary.seed, "x": x, "y": y} | columns))
+    return pd.concat(frames, ignore_index=True)
+
+
 def draw_boundaries(
     dataset: str,
     boundaries: Mapping[str, Boundary | None],
