@@ -103,11 +103,24 @@ def plane_frame(boundaries: Mapping[str, Boundary | None]) -> pd.DataFrame:
     frames = []
     for model, boundary in boundaries.items():
         if boundary is not None:
-            x, y = (axis.ravel() for axis in np.meshgrid(boundary.x, boundary.y))
-            table = boundary.probabilities.reshape(len(x), -1)
-            columns = {f"p_{label}": table[:, label] for label in range(table.shape[1])}
-            frames.append(pd.DataFrame({"model": model, "seed": boundary.seed, "x": x, "y": y} | columns))
-    return pd.concat(frames, ignore_index=True)
+            frame = _grid_frame(boundary.x, boundary.y, boundary.probabilities)
+            frame.insert(0, "model", model)
+            frame.insert(1, "seed", boundary.seed)
+            frames.append(frame)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["model", "seed", "x", "y"])
+
+
+def bayes_frame(truth: BayesRule) -> pd.DataFrame:
+    """What the law of the data says over the plane: x, y (original units), p_0 … p_k."""
+    return _grid_frame(truth.x, truth.y, truth.posterior)
+
+
+def _grid_frame(x: Floats, y: Floats, probabilities: Floats) -> pd.DataFrame:
+    """Long form of a plane, row by row from the lowest y."""
+    columns, rows = (axis.ravel() for axis in np.meshgrid(x, y))
+    table = probabilities.reshape(len(columns), -1)
+    shares = {f"p_{label}": table[:, label] for label in range(table.shape[1])}
+    return pd.DataFrame({"x": columns, "y": rows} | shares)
 
 
 def draw_boundaries(

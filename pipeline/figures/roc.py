@@ -40,6 +40,7 @@ Point = tuple[float, float]  # false and true positive rate
 
 MARKED = (0.1, 0.25, 0.5, 0.75, 0.9)  # thresholds with a dot
 COLUMNS = ["model", "seed", "class", "threshold", "fpr", "tpr", "chosen"]
+MOST_SPREAD = 4  # classes whose other seeds are drawn; of more classes they would hide one another
 NEAR = 0.06  # dots nearer than this share of an axis get one label
 SIDE = 3.6  # inches of a panel
 INNER = 2.85  # inches of a panel's axes, about
@@ -71,8 +72,8 @@ def _curve(contest: Contest) -> pd.DataFrame:
     if contest.truth.min() == contest.truth.max():
         return pd.DataFrame(columns=COLUMNS)
     fpr, tpr, thresholds = roc_curve(contest.truth, contest.scores, drop_intermediate=False)
-    frame = pd.DataFrame({"threshold": thresholds, "fpr": fpr, "tpr": tpr, "chosen": contest.threshold})
-    return frame.assign(model=contest.model, seed=contest.seed, **{"class": contest.class_name})[COLUMNS]
+    keys = {"model": contest.model, "seed": contest.seed, "class": contest.class_name}
+    return pd.DataFrame(keys | {"threshold": thresholds, "fpr": fpr, "tpr": tpr, "chosen": contest.threshold})
 
 
 def auc_frame(frame: pd.DataFrame) -> pd.DataFrame:
@@ -109,7 +110,7 @@ def draw_roc(
 ) -> Figure:
     """Draw a panel for each model: one seed as a strong line with its thresholds, the other seeds pale behind it.
 
-    From `MOST_LINES` other seeds on these are a band.
+    From `MOST_LINES` other seeds on these are a band; of more than `MOST_SPREAD` classes they are left out.
 
     Parameters
     ----------
@@ -162,7 +163,8 @@ def _draw_curves(ax: Axes, curves: pd.DataFrame, colours: Mapping[str, str], see
     ax.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle="--")
     for name, colour in colours.items():
         of_class = curves[curves["class"] == name]
-        _draw_others(ax, of_class[of_class["seed"] != seed], colour)
+        if len(colours) <= MOST_SPREAD:
+            _draw_others(ax, of_class[of_class["seed"] != seed], colour)
         front = of_class[of_class["seed"] == seed]
         if not front.empty:
             _draw_front(ax, front, colour, alone=len(colours) == 1)
@@ -289,5 +291,6 @@ def _caption(frame: pd.DataFrame, class_names: Sequence[str], part: str) -> tupl
     spread = f"AUC ± standard deviation over {seeds_note(n_seeds)}" if n_seeds > 1 else ""
     is_moved = bool((frame["chosen"].dropna() != 0.5).any())
     ring = "ring: the threshold of that seed's labels" if is_moved else ""
-    bands = f"bands: middle 80 % of {n_seeds} seeds" if n_seeds > MOST_LINES else ""
+    is_banded = n_seeds > MOST_LINES and len(class_names) <= MOST_SPREAD
+    bands = "bands: their middle 80 %" if is_banded else ""
     return f"{compared}, {part} rows", spread, bands, dots, ring

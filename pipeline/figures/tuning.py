@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from pipeline.artifacts import Floats, Search, Trial
 from pipeline.figures.canvas import (
@@ -131,12 +131,22 @@ def _budget(
         rows = frame[frame["model"] == model]
         alone = "o" if len(rows) == 1 else None
         axes.plot(rows[x], rows["expected"], color=colours[model], linewidth=2, marker=alone)
-    tidy(axes, x=x if x == "trials" else "seconds of training", y=f"expected best {objective}")
+    unit = ", nats" if objective == "log loss" else ""
+    tidy(axes, x=x if x == "trials" else "seconds of training", y=f"expected best {objective}{unit}")
     if x == "seconds":
-        axes.set_xscale("log")
+        _seconds_axis(axes, frame["seconds"])
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     title(axes, f"What a budget of {x} buys")
+
+
+def _seconds_axis(axes: Axes, seconds: pd.Series[float]) -> None:
+    """Make an axis logarithmic, with numbers as people write them and room between them."""
+    axes.set_xscale("log")
+    steps = (1, 2, 5) if seconds.max() < 200 * seconds.min() else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=steps))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _importances(
