@@ -10,9 +10,11 @@ from pipeline.figures.boundaries import (
     MOST_TRAIN,
     BayesRule,
     Boundary,
+    bayes_frame,
     draw_boundaries,
     draw_headline,
     grid,
+    plane_frame,
     points_frame,
 )
 from tests.figures.making import UGLY_CLASSES, UGLY_MODELS, assert_legible, make_boundary, make_split, words
@@ -208,3 +210,17 @@ def test_the_headline_fits_a_screen() -> None:
     figure = draw_headline(dict.fromkeys(("circles", "moons", "blobs", "spirals"), row), part="test")
     assert figure.get_figheight() * 110 <= 1000
     assert_legible(figure)
+
+
+def test_frames_hold_the_planes() -> None:
+    """Each point of the grid has its x, y and probabilities, of every model that didn't diverge and of the law."""
+    split = make_split(n_classes=3)
+    boundary = make_boundary(split, n_classes=3)
+    frame = plane_frame({"linear": None, "relu": boundary})
+    assert frame[["model", "seed"]].drop_duplicates().to_numpy().tolist() == [["relu", 7]]
+    shares = frame.set_index(["x", "y"])[["p_0", "p_1", "p_2"]]
+    assert np.array_equal(shares.loc[(boundary.x[3], boundary.y[5])], boundary.probabilities[5, 3])
+    assert len(shares) == len(boundary.x) * len(boundary.y)
+    law = bayes_frame(BayesRule(boundary.x, boundary.y, boundary.probabilities))
+    assert np.array_equal(law, frame.drop(columns=["model", "seed"]))
+    assert plane_frame({"linear": None}).empty
