@@ -112,7 +112,7 @@ def draw_tuning(searches: Sequence[Search], models: Sequence[str]) -> Figure:
     keys = list(dict.fromkeys(best["key"]))
     labels = [plain(model) for model in shown]
     margin = (0.3, 0.3 + legend_height(9.2, labels))
-    figure, axes = panels(4, size=(4.6, max(2.9, 0.9 + 0.34 * len(keys))), across=2, margin=margin)
+    figure, axes = panels(4, size=(4.6, max(2.9, 0.9 + _row(len(shown)) * len(keys))), across=2, margin=margin)
     objective = searches[0].objective.removeprefix("validation/").replace("_", " ")
     for panel, x in zip(axes[:2], ("trials", "seconds"), strict=True):
         _budget(panel, budget, shown, colours, x, objective)
@@ -123,6 +123,11 @@ def draw_tuning(searches: Sequence[Search], models: Sequence[str]) -> Figure:
     caption(figure, _caption(searches), absent_note(models, shown, "search"))
     legend_below(figure, [dot(colours[model], 7) for model in shown], labels)
     return figure
+
+
+def _row(models: int) -> float:
+    """Inches of a hyperparameter's row: more models need more room side by side."""
+    return max(0.34, 0.05 * models + 0.08)
 
 
 def _budget(
@@ -191,9 +196,10 @@ def _places(
             )
     for place, model in enumerate(models):
         rows = frame[frame["model"] == model].set_index("key").reindex(list(keys))
-        shift = (place - (len(models) - 1) / 2) * 0.16
+        shift = (place - (len(models) - 1) / 2) * min(0.16, 0.8 / len(models))  # never into the next row
+        size = 46 if len(models) <= 4 else 26
         axes.scatter(
-            rows["place"], np.arange(len(keys)) + shift, s=46, color=colours[model], edgecolor="white", zorder=3
+            rows["place"], np.arange(len(keys)) + shift, size, color=colours[model], edgecolor="white", zorder=3
         )
     _rows(axes, keys)
     tidy(axes, x="place of the best value in its range", grid=False)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.artifacts import Search, Trial, TrialState
 from pipeline.figures.tuning import best_frame, budget_frame, draw_tuning, expected_best, worth
-from tests.figures.making import assert_legible
+from tests.figures.making import UGLY_MODELS, assert_legible
 
 
 def trial(number: int, value: float | None, state: TrialState = "complete", **keys: Any) -> Trial:
@@ -116,3 +116,13 @@ def test_seconds_can_be_read(longest: float) -> None:
     shown = [text.get_text() for text in axis.get_ticklabels() if low <= text.get_position()[0] <= high]
     assert shown
     assert all(float(text) > 0 for text in shown)
+
+
+def test_eight_models_keep_to_their_rows() -> None:
+    """With eight models of long names every point of the best lies nearest to its own hyperparameter's row."""
+    models = (*UGLY_MODELS, "a", "b", "c")
+    figure = draw_tuning([search(model, [0.5, 0.3]) for model in models], models)
+    assert_legible(figure)
+    drawn = [np.asarray(points.get_offsets()) for points in figure.axes[3].collections]
+    assert len(drawn) == 8
+    assert all(points[:, 1].round().tolist() == [0, 1] for points in drawn)
