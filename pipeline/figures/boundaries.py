@@ -29,6 +29,7 @@ from pipeline.figures.canvas import (
 from pipeline.figures.palette import FAINT, INK, QUIET, class_colours, probability_image
 from pipeline.labels import predicted_labels, threshold_text
 
+BAYES = "Bayes rule"
 MOST_TRAIN, MOST_FINAL = 2000, 800  # points drawn at most; more would only hide the background
 _TALLEST, _WIDEST = 8.2, 12.0  # inches for all panels of the headline
 
@@ -98,27 +99,23 @@ def points_frame(split: Split) -> pd.DataFrame:
     return pd.DataFrame({"x": x, "y": y, "label": data.target[rows].astype(np.int64), "part": names})
 
 
-def plane_frame(boundaries: Mapping[str, Boundary | None]) -> pd.DataFrame:
+def plane_frame(boundaries: Mapping[str, Boundary | None], truth: BayesRule | None = None) -> pd.DataFrame:
     """Probabilities over the plane, at every other grid point of each axis; none of a model that diverged.
 
     Returns
     -------
     pandas.DataFrame
-        model, seed, x, y (original units), p_0 … p_k.
+        model (the Bayes rule, where it is known, comes last as `BAYES`), seed, x, y (original units), p_0 … p_k.
     """
     frames = []
     for model, boundary in boundaries.items():
         if boundary is not None:
             frame = _grid_frame(boundary.x, boundary.y, boundary.probabilities)
-            frame.insert(0, "model", model)
-            frame.insert(1, "seed", boundary.seed)
-            frames.append(frame)
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["model", "seed", "x", "y"])
-
-
-def bayes_frame(truth: BayesRule) -> pd.DataFrame:
-    """What the law of the data says over the plane, likewise: x, y (original units), p_0 … p_k."""
-    return _grid_frame(truth.x, truth.y, truth.posterior)
+            frames.append(frame.assign(model=model, seed=boundary.seed))
+    if truth is not None:
+        frames.append(_grid_frame(truth.x, truth.y, truth.posterior).assign(model=BAYES))
+    found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["model", "seed", "x", "y"])
+    return found[["model", "seed", *found.columns.drop(["model", "seed"])]].astype({"seed": "Int64"})
 
 
 def _grid_frame(x: Floats, y: Floats, probabilities: Floats) -> pd.DataFrame:
@@ -333,7 +330,7 @@ def points_legend(
     symbols: list[Artist] = [dot("#A9B0BA", 4), dot("#6B7480", 8, edge="white"), line(INK, width=1.9)]
     labels.append("decision boundary")
     if bayes:
-        return [*symbols, line(INK, "--", 1.5)], [*labels, "Bayes rule"]
+        return [*symbols, line(INK, "--", 1.5)], [*labels, BAYES]
     return symbols, labels
 
 

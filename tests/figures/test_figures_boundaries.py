@@ -10,7 +10,6 @@ from pipeline.figures.boundaries import (
     MOST_TRAIN,
     BayesRule,
     Boundary,
-    bayes_frame,
     draw_boundaries,
     draw_headline,
     grid,
@@ -212,15 +211,18 @@ def test_the_headline_fits_a_screen() -> None:
     assert_legible(figure)
 
 
-def test_frames_hold_the_planes() -> None:
-    """Each point of the grid has its x, y and probabilities, of every model that didn't diverge and of the law."""
+def test_the_frame_holds_the_plane() -> None:
+    """Every other point of the grid has its probabilities, of every model that didn't diverge and of the law."""
     split = make_split(n_classes=3)
     boundary = make_boundary(split, n_classes=3)
-    frame = plane_frame({"linear": None, "relu": boundary})
-    assert frame[["model", "seed"]].drop_duplicates().to_numpy().tolist() == [["relu", 7]]
-    shares = frame.set_index(["x", "y"])[["p_0", "p_1", "p_2"]]
-    assert np.array_equal(shares.loc[(boundary.x[3], boundary.y[5])], boundary.probabilities[5, 3])
-    assert len(shares) == len(boundary.x) * len(boundary.y)
-    law = bayes_frame(BayesRule(boundary.x, boundary.y, boundary.probabilities))
-    assert np.array_equal(law, frame.drop(columns=["model", "seed"]))
+    law = BayesRule(boundary.x, boundary.y, boundary.probabilities[::-1])
+    frame = plane_frame({"linear": None, "relu": boundary}, law)
+    assert frame[["model", "seed"]].drop_duplicates().fillna(-1).to_numpy().tolist() == [
+        ["relu", 7],
+        ["Bayes rule", -1],
+    ]
+    for model, probabilities in (("relu", boundary.probabilities), ("Bayes rule", law.posterior)):
+        shares = frame[frame["model"] == model].set_index(["x", "y"])[["p_0", "p_1", "p_2"]]
+        assert np.array_equal(shares.loc[(boundary.x[4], boundary.y[6])], probabilities[6, 4])
+        assert len(shares) == len(boundary.x) * len(boundary.y) / 4
     assert plane_frame({"linear": None}).empty

@@ -63,19 +63,19 @@ def test_a_constant_feature_is_no_distance() -> None:
 
 
 def test_the_frame_holds_what_is_drawn() -> None:
-    """Every point of every slice and model has its probabilities, but for a model that diverged."""
+    """Every other grid point of every slice and model has its probabilities, but for a model that diverged."""
     split = make_split(n_features=4)
     slices = [one_slice(split, ["linear", "relu"], pair, diverged="linear") for pair in ((0, 1), (2, 3))]
     frame = slices_frame(slices)
     assert frame.groupby(["feature_x", "feature_y", "model"]).size().to_dict() == {
-        ("x_0", "x_1", "relu"): 400,
-        ("x_2", "x_3", "relu"): 400,
+        ("x_0", "x_1", "relu"): 100,
+        ("x_2", "x_3", "relu"): 100,
     }
     own = frame[frame["feature_x"] == "x_2"]
     boundary = slices[1].boundaries["relu"]
     assert boundary is not None
-    assert np.array_equal(own["p_1"], boundary.probabilities[..., 1].ravel())
-    assert np.array_equal(own["x"].to_numpy().reshape(20, 20)[0], boundary.x)
+    assert np.array_equal(own["p_1"], boundary.probabilities[::2, ::2, 1].ravel())
+    assert np.array_equal(own["x"].to_numpy().reshape(10, 10)[0], boundary.x[::2])
 
 
 def test_slices_stand_in_their_order() -> None:

@@ -60,7 +60,7 @@ def plane_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
         f"The median seed's network on a grid, in original units; the line is where the predicted class changes."
         f" Small dots are train rows, outlined ones {part} rows.{labelled(source, name)}",
         lambda: findings.boundaries(source, name),
-        lambda: boundaries.plane_frame(_boundaries(source, name)),
+        lambda: boundaries.plane_frame(_boundaries(source, name), _bayes_rule(source, name)),
         partial(_draw_boundaries, source, name),
     )
     usable = source.seeds(name)
