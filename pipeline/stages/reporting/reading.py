@@ -8,8 +8,9 @@ import numpy as np
 
 from pipeline.artifacts import Floats, Integers, Singles, Split
 from pipeline.labels import predicted_labels, threshold_text
+from pipeline.stages.evaluate import predict
 from pipeline.stages.reporting.source import ReportInput, Representative
-from pipeline.training.networks import predict_logits, probabilities
+from pipeline.training.networks import predict_logits
 
 ROWS = 5
 MOST_CLASSES = 4  # shown for each row; of more, the likeliest
@@ -56,20 +57,17 @@ def outputs(source: ReportInput, name: str) -> list[Output]:
 
 
 def _output(source: ReportInput, name: str, model: str, chosen: Representative) -> Output:
-    split = source.splits[name]
-    rows, task = split.rows(split.final), split.dataset.task
-    # All of them, as in evaluation: the last bits of a product depend on how many rows it is of.
-    logits = predict_logits(chosen.network, split.scaled_features(rows))[:ROWS]
-    threshold = np.nan
-    if task == "regression":
-        table = np.empty((len(logits), 0))
-        predicted: Floats | Integers = logits[:, 0].astype(np.float64) * split.target_scale + split.target_center
-    else:
-        table = probabilities(logits, task)
-        threshold = float(source.ledger.loc[source.ledger["run_id"] == chosen.run_id, "threshold"].iloc[0])
-        predicted = predicted_labels(table, threshold)
-    truth = split.dataset.target[rows[:ROWS]]
-    return Output(model, chosen.seed, threshold, rows[:ROWS], logits, table, predicted, truth)
+    split, network = source.splits[name], chosen.network
+    # All rows, as in evaluation: the last bits of a product depend on how many rows it is of.
+    rows = split.rows(split.final)
+    logits, answers = predict_logits(network, split.scaled_features(rows))[:ROWS], predict(network, split, rows)[:ROWS]
+    rows = rows[:ROWS]
+    truth = split.dataset.target[rows]
+    if split.dataset.task == "regression":
+        return Output(model, chosen.seed, np.nan, rows, logits, np.empty((len(rows), 0)), answers, truth)
+    threshold = float(source.ledger.loc[source.ledger["run_id"] == chosen.run_id, "threshold"].iloc[0])
+    labels = predicted_labels(answers, threshold)
+    return Output(model, chosen.seed, threshold, rows, logits, answers, labels, truth)
 
 
 def columns(split: Split) -> tuple[str, ...]:
