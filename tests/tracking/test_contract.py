@@ -19,10 +19,9 @@ from pipeline.experiment import load
 from pipeline.labels import predicted_labels, threshold_text
 from pipeline.stages.reporting.pictures import all_pictures
 from pipeline.tracking.files import load_split
-from pipeline.tracking.reader import read_comparison
 from pipeline.training.networks import predict_logits, probabilities
 from pipeline.training.storage import load_network
-from tests.conftest import Finished
+from tests.conftest import Finished, report_input
 from tests.figures.making import words
 
 CURVES = {"train/loss", "train/accuracy", "validation/loss", "validation/accuracy"}
@@ -247,12 +246,9 @@ def test_page_says_how_labels_are_made(thresholded: Finished) -> None:
 
 
 @pytest.mark.parametrize("kind", ["boundaries", "roc", "thresholds"])
-def test_pictures_show_the_runs_own_threshold(
-    thresholded: Finished, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pictures_show_the_runs_own_threshold(thresholded: Finished, kind: str) -> None:
     """What a picture of the median runs calls their threshold is what those runs have stored."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{thresholded.folder / 'mlflow.db'}")
-    source = read_comparison(thresholded.parent.info.run_id)
+    source = report_input(thresholded)
     (picture,) = [one for one in all_pictures(source).datasets["circles"] if one.kind == kind]
     said = words(picture.draw())
     for model in ("linear", "relu"):

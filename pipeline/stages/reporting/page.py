@@ -9,9 +9,11 @@ from typing import Any
 
 from pipeline.comparison.comparability import look_notes, looks_words
 from pipeline.stages.reporting.boundary_pictures import is_plane
+from pipeline.stages.reporting.moving_threshold import moving_threshold
 from pipeline.stages.reporting.notes import notes, resample_notes
 from pipeline.stages.reporting.picture import Picture
 from pipeline.stages.reporting.pictures import Pictures
+from pipeline.stages.reporting.reading import columns, readings
 from pipeline.stages.reporting.source import ReportInput
 from pipeline.stages.reporting.tables import class_table, metric_table, score_table, tuned_table
 from pipeline.stages.reporting.verdict_tables import (
@@ -100,6 +102,9 @@ def _section(source: ReportInput, name: str, pictures: Sequence[Picture]) -> dic
         "metrics": metric_table(source, name),
         "classes": class_table(source, name),
         "plane": is_plane(split),
+        "threshold": moving_threshold(source, name),
+        "reading_columns": columns(split),
+        "readings": readings(source, name),
         "looks": looks_words(split.final, source.looks[name]) if name in source.looks else "",
         **_judged(source, name),
     }
