@@ -179,7 +179,7 @@ def _model_panel(axes: Axes, name: str, boundary: Boundary | None, points: pd.Da
         return
     draw_plane(axes, boundary, points, part, scale=1.0)
     moved = f"\nline at the threshold {threshold_text(boundary.threshold)}" if _is_moved(boundary) else ""
-    title(axes, name, f"seed {boundary.seed}: {_percent(boundary.accuracy)} of {part} rows right{moved}")
+    title(axes, name, f"seed {boundary.seed}: {percent(boundary.accuracy)} of {part} rows right{moved}")
 
 
 def _is_moved(boundary: Boundary | None) -> bool:
@@ -239,7 +239,7 @@ def _headline_panel(axes: Axes, boundary: Boundary | None, points: pd.DataFrame,
     axes.text(
         0.97,
         0.04,
-        _percent(boundary.accuracy),
+        percent(boundary.accuracy),
         transform=axes.transAxes,
         ha="right",
         va="bottom",
@@ -259,13 +259,18 @@ def draw_blank(axes: Axes, reason: str) -> None:
 
 def draw_plane(axes: Axes, boundary: Boundary, points: pd.DataFrame, part: str, *, scale: float) -> None:
     """Draw background, boundary and points into a panel; `scale` is the markers' size."""
+    draw_field(axes, boundary, scale)
+    draw_points(axes, points, part, boundary.probabilities.shape[-1], scale)
+
+
+def draw_field(axes: Axes, boundary: Boundary, scale: float) -> None:
+    """Draw what a network says over the plane: tints, and lines where the predicted class changes."""
     x, y = boundary.x, boundary.y
     half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2  # a pixel's centre is its grid point
     extent = (x[0] - half_x, x[-1] + half_x, y[0] - half_y, y[-1] + half_y)
     image = probability_image(boundary.probabilities, boundary.threshold)
     axes.imshow(image, extent=extent, origin="lower", aspect="auto", interpolation="bilinear", zorder=0)
     _decision_lines(axes, boundary, scale)
-    _points(axes, points, part, boundary.probabilities.shape[-1], scale)
     axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
 
 
@@ -297,7 +302,7 @@ def _leads(boundary: Boundary) -> list[Floats]:
     ]
 
 
-def _points(axes: Axes, points: pd.DataFrame, part: str, n_classes: int, scale: float) -> None:
+def draw_points(axes: Axes, points: pd.DataFrame, part: str, n_classes: int, scale: float) -> None:
     """Draw train rows small and pale, and the final rows outlined."""
     colours = np.array(class_colours(n_classes))
     train, final = _thinned(points, "train", MOST_TRAIN), _thinned(points, part, MOST_FINAL)
@@ -334,7 +339,7 @@ def points_legend(
     return symbols, labels
 
 
-def _percent(accuracy: float) -> str:
+def percent(accuracy: float) -> str:
     """An accuracy as a percentage; 100 % is kept for no mistake at all."""
     shown = accuracy if accuracy >= 1 else min(accuracy, 0.999)
     return f"{100 * shown:.1f} %" if accuracy < 1 else "100 %"

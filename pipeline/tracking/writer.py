@@ -127,12 +127,18 @@ class ComparisonWriter:
         return looks
 
     @deferred()
-    def write_evaluation(self, model: EvaluatedModel, run_id: str) -> None:
-        """Log one model run's final numbers and predictions."""
-        self._log(run_id, records.evaluation_record(model))
-        if model.predictions is not None:
-            with self._artifacts(run_id) as folder:
-                model.predictions.to_parquet(folder / "predictions.parquet", index=False)
+    def write_evaluation(self, model: EvaluatedModel, split: Split, run_id: str, pictures: Mapping[str, bytes]) -> None:
+        """Log one model run's final numbers, predictions, and pictures by file name.
+
+        The UI's page for comparing runs shows files side by side that lie at the top of each run's artifacts.
+        """
+        self._log(run_id, records.evaluation_record(model, split))
+        if model.predictions is None:
+            return
+        with self._artifacts(run_id) as folder:
+            model.predictions.to_parquet(folder / "predictions.parquet", index=False)
+            for file, content in pictures.items():
+                (folder / file).write_bytes(content)
 
     @deferred()
     def write_servable(self, model: EvaluatedModel, split: Split, run_id: str) -> None:

@@ -18,6 +18,7 @@ from pipeline.cli import main
 from pipeline.experiment import load
 from pipeline.labels import predicted_labels, threshold_text
 from pipeline.stages.reporting.pictures import all_pictures
+from pipeline.tracking.descriptions import escaped
 from pipeline.tracking.files import load_split
 from pipeline.training.networks import predict_logits, probabilities
 from pipeline.training.storage import load_network
@@ -84,6 +85,13 @@ def test_final_metrics_are_those_of_the_ledger(finished: Finished) -> None:
         assert run.data.metrics["test/accuracy"] == pytest.approx(accuracy)
 
 
+def test_pictures_lie_where_the_compare_page_finds_them(finished: Finished) -> None:
+    """Every model run has its pictures at the top of its artifacts: files in folders aren't shown side by side."""
+    for run in finished.children:
+        top = {file.path for file in finished.client.list_artifacts(run.info.run_id) if not file.is_dir}
+        assert top == {"predictions.parquet", "boundary.png", "confusion.png"}
+
+
 def test_parent_says_where_it_came_from(finished: Finished) -> None:
     """The parent holds the resolved experiment, versions, commit and command, and each stage's wall time."""
     folder = download(finished, finished.parent.info.run_id)
@@ -93,7 +101,8 @@ def test_parent_says_where_it_came_from(finished: Finished) -> None:
     assert provenance["command"].startswith("python -m pipeline")
     seconds = {key for key in finished.parent.data.metrics if key.startswith("seconds/")}
     assert seconds == {f"seconds/{stage}" for stage in ("generate", "split", "tune", "train", "evaluate", "report")}
-    assert finished.parent.data.tags["mlflow.note.content"].split("\n")[0] == "Is <b>this</b> a question?"
+    note = finished.parent.data.tags["mlflow.note.content"]
+    assert note.split("\n")[0] == "**Is &lt;b>this&lt;/b> a question?**"
 
 
 def test_datasets_are_logged_with_a_digest_over_their_content(finished: Finished) -> None:
@@ -276,7 +285,7 @@ def test_the_parent_says_the_verdict(finished: Finished) -> None:
             for model in ("linear", "relu")
         }
         assert one["difference"] == pytest.approx(means["relu"] - means["linear"])
-        assert one["sentence"] in finished.parent.data.tags["mlflow.note.content"]
+        assert escaped(one["sentence"]) in finished.parent.data.tags["mlflow.note.content"]
 
 
 @pytest.mark.parametrize("fixture", ["finished", "thresholded", "resampled"])

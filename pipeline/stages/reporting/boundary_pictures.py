@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.artifacts import Split
+from pipeline.artifacts import Network, Split
 from pipeline.comparison.agreement import Agreement
 from pipeline.comparison.ceilings import law_of
 from pipeline.figures import boundaries, disagreement
@@ -112,16 +112,22 @@ def _boundaries(source: ReportInput, name: str) -> dict[str, Boundary | None]:
 
 
 def _boundary(source: ReportInput, name: str, model: str) -> Boundary | None:
-    """Evaluate the representative network itself on a grid in original units; None when all seeds diverged."""
+    """Evaluate the representative network on a grid; None when all seeds diverged."""
     chosen = source.representatives.get((name, model))
     if chosen is None:
         return None
-    split = source.splits[name]
-    x, y = boundaries.grid(split.dataset.features)
+    return boundary_of(chosen.network, source.splits[name], chosen.seed, *source.scored(chosen))
+
+
+def boundary_of(
+    network: Network, split: Split, seed: int, accuracy: float, threshold: float, points: int = 200
+) -> Boundary:
+    """Evaluate a network itself on a grid in original units, of so many points along each axis."""
+    x, y = boundaries.grid(split.dataset.features, points)
     plane = np.stack(np.meshgrid(x, y), axis=-1)
-    logits = predict_logits(chosen.network, split.scale_features(plane.reshape(-1, 2)))
+    logits = predict_logits(network, split.scale_features(plane.reshape(-1, 2)))
     table = probabilities(logits, split.dataset.task)
-    return Boundary(x, y, table.reshape(len(y), len(x), -1), chosen.seed, *source.scored(chosen))
+    return Boundary(x, y, table.reshape(len(y), len(x), -1), seed, accuracy, threshold)
 
 
 def _bayes_rule(source: ReportInput, name: str) -> BayesRule | None:
