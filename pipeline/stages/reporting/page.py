@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.comparison.comparability import look_notes, looks_words
-from pipeline.stages.reporting.boundary_pictures import is_plane
 from pipeline.stages.reporting.moving_threshold import moving_threshold
 from pipeline.stages.reporting.notes import notes, resample_notes
 from pipeline.stages.reporting.picture import Picture
 from pipeline.stages.reporting.pictures import Pictures
+from pipeline.stages.reporting.planes import is_plane
 from pipeline.stages.reporting.reading import columns, readings
 from pipeline.stages.reporting.source import ReportInput
 from pipeline.stages.reporting.tables import class_table, metric_table, score_table, tuned_table

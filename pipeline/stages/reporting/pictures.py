@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 
 from pipeline.figures import parallel, tuning
 from pipeline.stages.reporting import findings
-from pipeline.stages.reporting.boundary_pictures import headline, is_plane, plane_pictures
+from pipeline.stages.reporting.boundary_pictures import headline, plane_pictures
 from pipeline.stages.reporting.picture import Picture
+from pipeline.stages.reporting.planes import is_plane
 from pipeline.stages.reporting.score_pictures import (
     calibration_pictures,
     class_pictures,
@@ -32,11 +34,9 @@ class Pictures:
     tuning: list[Picture]
     noise: list[Picture]
 
-    @property
-    def groups(self) -> list[list[Picture]]:
-        """All of them, in pieces of work that can be handed out."""
-        groups = [self.headline, self.verdict, *self.datasets.values(), self.tuning, self.noise]
-        return [group for group in groups if group]
+    def __iter__(self) -> Iterator[Picture]:
+        """Go through all of them, in the order of the page."""
+        return chain(self.headline, self.verdict, *self.datasets.values(), self.tuning, self.noise)
 
 
 def all_pictures(source: ReportInput) -> Pictures:

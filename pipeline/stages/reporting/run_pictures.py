@@ -13,7 +13,7 @@ from pipeline.figures.boundaries import percent, points_frame
 from pipeline.figures.small import SmallBoundary, SmallConfusion
 from pipeline.labels import predicted_labels
 from pipeline.stages.evaluate import class_probabilities
-from pipeline.stages.reporting.boundary_pictures import boundary_of, is_plane
+from pipeline.stages.reporting.planes import boundary_of, is_plane
 
 DOTS_PER_INCH = 100
 GRID = 64  # points along each axis of a plane

@@ -14,6 +14,8 @@ from pipeline.artifacts import Network, Search, Split
 from pipeline.comparison.outcome import Outcome
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import HALF, Goal
+from pipeline.figures.boundaries import BayesRule, Boundary
+from pipeline.stages.reporting.planes import bayes_rule_of, boundary_of, is_plane
 from pipeline.stages.verdict import verdict
 
 DatasetModel = tuple[str, str]
@@ -73,6 +75,21 @@ class ReportInput:
             shared_tables=self.shared_tables,
             goal=self.goal,
         )
+
+    @cached_property
+    def planes(self) -> dict[DatasetModel, Boundary]:
+        """What the representatives' networks say over the plane, where classes lie in one."""
+        return {key: self._plane(*key) for key in self.representatives if is_plane(self.splits[key[0]])}
+
+    @cached_property
+    def bayes_rules(self) -> dict[str, BayesRule]:
+        """What the law of the data says over the plane, where it is known."""
+        planes = [split for split in self.splits.values() if is_plane(split)]
+        return {split.dataset.name: rule for split in planes if (rule := bayes_rule_of(split)) is not None}
+
+    def _plane(self, dataset: str, model: str) -> Boundary:
+        chosen = self.representatives[dataset, model]
+        return boundary_of(chosen.network, self.splits[dataset], chosen.seed, *self.scored(chosen))
 
     @property
     def replicates(self) -> str:
