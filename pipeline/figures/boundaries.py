@@ -60,27 +60,6 @@ class BayesRule:
     posterior: Floats  # (rows, columns, classes)
 
 
-def grid(features: Floats, points: int = 200) -> tuple[Floats, Floats]:
-    """Span the range of two features, padded by 8 % on each side.
-
-    Parameters
-    ----------
-    features:
-        Shape (rows, 2), original units.
-    points:
-        Grid points along each axis.
-
-    Returns
-    -------
-    tuple
-        Ascending values of the first and of the second feature, shape (points,) each.
-    """
-    low, high = features.min(axis=0), features.max(axis=0)
-    pad = np.where(high > low, 0.08 * (high - low), 1.0)  # a constant feature still gets a plane to draw on
-    x, y = (np.linspace(low[axis] - pad[axis], high[axis] + pad[axis], points) for axis in (0, 1))
-    return x, y
-
-
 def points_frame(split: Split) -> pd.DataFrame:
     """Rows of a two-feature dataset as points: x, y (original units), label, part.
 

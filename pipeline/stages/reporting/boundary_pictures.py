@@ -17,6 +17,7 @@ from pipeline.figures import boundaries, disagreement
 from pipeline.figures.boundaries import BayesRule, Boundary
 from pipeline.figures.disagreement import Disagreement
 from pipeline.figures.ledger import members
+from pipeline.planes import grid, grid_points, is_plane
 from pipeline.stages.reporting import findings
 from pipeline.stages.reporting.picture import Picture, labelled
 from pipeline.stages.reporting.source import ReportInput
@@ -83,11 +84,6 @@ def plane_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
         )
 
 
-def is_plane(split: Split) -> bool:
-    """Whether a dataset's classes can be drawn over its two features."""
-    return split.dataset.task != "regression" and split.dataset.n_features == 2
-
-
 def _draw_headline(source: ReportInput, planes: list[str]) -> Figure:
     panels = {name: (_boundaries(source, name), boundaries.points_frame(source.splits[name])) for name in planes}
     truths = {name: rule for name in planes if (rule := _bayes_rule(source, name)) is not None}
@@ -117,9 +113,8 @@ def _boundary(source: ReportInput, name: str, model: str) -> Boundary | None:
     if chosen is None:
         return None
     split = source.splits[name]
-    x, y = boundaries.grid(split.dataset.features)
-    plane = np.stack(np.meshgrid(x, y), axis=-1)
-    logits = predict_logits(chosen.network, split.scale_features(plane.reshape(-1, 2)))
+    x, y = grid(split.dataset.features)
+    logits = predict_logits(chosen.network, split.scale_features(grid_points(x, y)))
     table = probabilities(logits, split.dataset.task)
     accuracy = float(source.runs.loc[source.runs["run_id"] == chosen.run_id, "accuracy"].iloc[0])
     threshold = float(source.ledger.loc[source.ledger["run_id"] == chosen.run_id, "threshold"].iloc[0])
@@ -135,9 +130,8 @@ def _bayes_rule(source: ReportInput, name: str) -> BayesRule | None:
     law = law_of(split.dataset.recipe)
     if law is None or labelled(source, name):
         return None
-    x, y = boundaries.grid(split.dataset.features)
-    plane = np.stack(np.meshgrid(x, y), axis=-1)
-    return BayesRule(x, y, law.posterior(plane.reshape(-1, 2)).reshape(len(y), len(x), -1))
+    x, y = grid(split.dataset.features)
+    return BayesRule(x, y, law.posterior(grid_points(x, y)).reshape(len(y), len(x), -1))
 
 
 def _draw_disagreement(source: ReportInput, name: str, pairs: list[Agreement]) -> Figure:

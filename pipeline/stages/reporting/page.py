@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.comparison.comparability import look_notes, looks_words
-from pipeline.stages.reporting.boundary_pictures import is_plane
+from pipeline.planes import is_plane
 from pipeline.stages.reporting.notes import notes, resample_notes
 from pipeline.stages.reporting.picture import Picture
 from pipeline.stages.reporting.pictures import Pictures

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from pipeline.figures import tuning
+from pipeline.planes import is_plane
 from pipeline.stages.reporting import findings
-from pipeline.stages.reporting.boundary_pictures import headline, is_plane, plane_pictures
+from pipeline.stages.reporting.boundary_pictures import headline, plane_pictures
 from pipeline.stages.reporting.picture import Picture
 from pipeline.stages.reporting.score_pictures import (
     calibration_pictures,
