@@ -119,8 +119,9 @@ def test_weights_give_the_ledgers_probabilities(finished: Finished) -> None:
         np.testing.assert_array_equal(table, predictions[["p_0", "p_1", "p_2"]])
 
 
-def test_how_networks_learned_lies_beside_them(finished: Finished) -> None:
+def test_how_networks_learned_lies_beside_them(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every run on the plane has stored snapshots, and the report of the store gets those of the median runs."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished.folder / 'mlflow.db'}")
     for run in finished.children:
         snapshots = load_snapshots(download(finished, run.info.run_id, "network"))
         assert snapshots is not None
