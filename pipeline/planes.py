@@ -44,36 +44,37 @@ def grid_points(x: Floats, y: Floats) -> Floats:
 def encode(probabilities: npt.NDArray[np.floating]) -> Bytes:
     """Write class probabilities, shape (..., classes), as one byte a point, shape (...).
 
-    Two classes: the probability of class 1 in 255ths. More: the likeliest class (the first of equals), and its
-    probability in as many levels as `MOST_CODED` classes at most leave room for; those of the others are left out.
+    The byte tells the likeliest class (the first of equals), and how far its probability lies above that of the next
+    likeliest, in as many levels as there is room for. Levels are even in the root of that lead, and so finest where
+    it vanishes: there the decision boundary runs, and is found between grid points.
     """
-    n_classes = probabilities.shape[-1]
-    if n_classes == 2:
-        second: Bytes = np.rint(255 * probabilities[..., 1]).astype(np.uint8)
-        return second
-    levels = _levels(n_classes)
-    lead = (n_classes * probabilities.max(axis=-1) - 1) / (n_classes - 1)  # 0 when all are as likely, 1 when it is sure
-    codes: Bytes = (probabilities.argmax(axis=-1) * levels + np.rint(lead * (levels - 1))).astype(np.uint8)
+    levels = _levels(probabilities.shape[-1])
+    best = probabilities[..., 0]
+    next_best = np.zeros_like(best)
+    first_code = np.zeros(best.shape, dtype=np.uint8)  # of the likeliest class
+    for index in range(1, probabilities.shape[-1]):  # a fraction of the time that sorting takes
+        other = probabilities[..., index]
+        first_code[other > best] = index * levels
+        next_best = np.maximum(next_best, np.minimum(best, other))
+        best = np.maximum(best, other)
+    codes: Bytes = first_code + np.rint((levels - 1) * np.sqrt(best - next_best)).astype(np.uint8)
     return codes
 
 
 def decode(codes: Bytes, n_classes: int) -> Floats:
     """Return the probabilities that codes, shape (...), stand for, shape (..., classes).
 
-    Of more than two classes, those that aren't the likeliest share evenly what it leaves.
+    Classes other than the likeliest share evenly what it leaves.
     """
-    if n_classes == 2:
-        second = codes / 255
-        return np.stack([1 - second, second], axis=-1)
     levels = _levels(n_classes)
-    lead = (codes % levels / (levels - 1))[..., None]
+    lead = np.square(codes % levels / (levels - 1))[..., None]
     probabilities: Floats = (1 - lead) / n_classes + lead * np.eye(n_classes)[codes // levels]
     return probabilities
 
 
 def code_table(n_classes: int) -> Bytes:
     """Every code of so many classes, ascending."""
-    return np.arange(256 if n_classes == 2 else n_classes * _levels(n_classes), dtype=np.uint8)
+    return np.arange(n_classes * _levels(n_classes), dtype=np.uint8)
 
 
 def _levels(n_classes: int) -> int:
