@@ -409,7 +409,11 @@ def _conclude(
         return finished
     from pipeline.stages.reporting.source import ReportInput, Representative, median_runs
 
-    networks = {run_key(model.trained): model.trained.network for model in progress.models}
+    trained = {run_key(model.trained): model.trained for model in progress.models}
+    medians = {
+        (dataset, model): (run_id, trained[dataset, model, seed, 0])
+        for (dataset, model), (seed, run_id) in median_runs(runs, finished.metrics).items()
+    }
     source = ReportInput(
         run_id=finished.run_id,
         name=experiment.name,
@@ -423,8 +427,7 @@ def _conclude(
         ledger=ledger,
         history=history,
         representatives={
-            (dataset, model): Representative(seed, run_id, networks[dataset, model, seed, 0])
-            for (dataset, model), (seed, run_id) in median_runs(runs, finished.metrics).items()
+            key: Representative(one.seed, run_id, one.network, one.snapshots) for key, (run_id, one) in medians.items()
         },
         provenance=origin.summary(),
         diff=origin.diff,

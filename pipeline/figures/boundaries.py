@@ -61,27 +61,6 @@ class BayesRule:
     posterior: Floats  # (rows, columns, classes)
 
 
-def grid(features: Floats, points: int = 200) -> tuple[Floats, Floats]:
-    """Span the range of two features, padded by 8 % on each side.
-
-    Parameters
-    ----------
-    features:
-        Shape (rows, 2), original units.
-    points:
-        Grid points along each axis.
-
-    Returns
-    -------
-    tuple
-        Ascending values of the first and of the second feature, shape (points,) each.
-    """
-    low, high = features.min(axis=0), features.max(axis=0)
-    pad = np.where(high > low, 0.08 * (high - low), 1.0)  # a constant feature still gets a plane to draw on
-    x, y = (np.linspace(low[axis] - pad[axis], high[axis] + pad[axis], points) for axis in (0, 1))
-    return x, y
-
-
 def points_frame(split: Split) -> pd.DataFrame:
     """Rows of a two-feature dataset as points: x, y (original units), label, part.
 
@@ -276,7 +255,7 @@ def draw_field(axes: Axes, boundary: Boundary, scale: float) -> None:
 
 def _decision_lines(axes: Axes, boundary: Boundary, scale: float) -> None:
     """Draw where the predicted class changes: what a class has more than it takes to be predicted is zero there."""
-    for lead in _leads(boundary):
+    for lead in leads(boundary.probabilities, boundary.threshold):
         if lead.min() < 0 < lead.max():  # a network that always says the same has no boundary
             axes.contour(boundary.x, boundary.y, lead, [0.0], colors=INK, linewidths=1.9 * scale, zorder=2)
 
@@ -291,11 +270,25 @@ def _bayes_lines(axes: Axes, truth: BayesRule, scale: float) -> None:
             axes.contour(truth.x, truth.y, lead, [0.0], colors=INK, linewidths=width, linestyles=[style], zorder=4)
 
 
-def _leads(boundary: Boundary) -> list[Floats]:
-    """Lead of class 1 over the threshold; of more classes each class's lead over the best other one."""
-    probabilities = boundary.probabilities
+def leads(probabilities: Floats, threshold: float) -> list[Floats]:
+    """What each class has more than it takes to be predicted: zero where the prediction changes.
+
+    Of two classes that is the lead of class 1 over the threshold alone; of more, each class's lead over the best other.
+
+    Parameters
+    ----------
+    probabilities:
+        Shape (..., classes).
+    threshold:
+        On the probability of class 1, of two classes.
+
+    Returns
+    -------
+    list
+        Of arrays, shape (...).
+    """
     if probabilities.shape[-1] == 2:
-        return [probabilities[..., 1] - boundary.threshold]
+        return [probabilities[..., 1] - threshold]
     return [
         probabilities[..., index] - np.delete(probabilities, index, axis=-1).max(axis=-1)
         for index in range(probabilities.shape[-1])
@@ -305,7 +298,7 @@ def _leads(boundary: Boundary) -> list[Floats]:
 def draw_points(axes: Axes, points: pd.DataFrame, part: str, n_classes: int, scale: float) -> None:
     """Draw train rows small and pale, and the final rows outlined."""
     colours = np.array(class_colours(n_classes))
-    train, final = _thinned(points, "train", MOST_TRAIN), _thinned(points, part, MOST_FINAL)
+    train, final = thinned(points, "train", MOST_TRAIN), thinned(points, part, MOST_FINAL)
     axes.scatter(train["x"], train["y"], c=colours[train["label"]], s=11 * scale**2, alpha=0.5, linewidths=0, zorder=1)
     axes.scatter(
         final["x"],
@@ -318,7 +311,7 @@ def draw_points(axes: Axes, points: pd.DataFrame, part: str, n_classes: int, sca
     )
 
 
-def _thinned(points: pd.DataFrame, part: str, most: int) -> pd.DataFrame:
+def thinned(points: pd.DataFrame, part: str, most: int) -> pd.DataFrame:
     """Rows of a part, or a fixed random choice of them when there are too many to see."""
     rows = points[points["part"] == part]
     return rows if len(rows) <= most else rows.sample(most, random_state=0)

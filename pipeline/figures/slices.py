@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pipeline.artifacts import Floats, Split
-from pipeline.figures.boundaries import Boundary, draw_blank, draw_plane, grid, plane_frame, points_legend
+from pipeline.figures.boundaries import Boundary, draw_blank, draw_plane, plane_frame, points_legend
 from pipeline.figures.canvas import TITLE, dot, legend_below, legend_height, plain, plain_class, tidy, title, wrapped
 from pipeline.figures.palette import INK, class_colours
+from pipeline.planes import grid, grid_points
 
 MOST_NEAREST = 60  # rows beside a slice; with more of them, many would be far from it
 _WIDEST = 12.0  # inches for all panels of a row
@@ -51,7 +52,7 @@ def slice_grid(split: Split, pair: tuple[int, int], points: int = 150) -> tuple[
     features = split.dataset.features
     x, y = grid(features[:, list(pair)], points)
     table: Floats = np.tile(np.median(features[split.train], axis=0), (points * points, 1))
-    table[:, list(pair)] = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    table[:, list(pair)] = grid_points(x, y)
     return x, y, table
 
 

@@ -12,19 +12,11 @@ from pipeline.figures.boundaries import (
     Boundary,
     draw_boundaries,
     draw_headline,
-    grid,
     plane_frame,
     points_frame,
 )
+from pipeline.planes import grid
 from tests.figures.making import UGLY_CLASSES, UGLY_MODELS, assert_legible, make_boundary, make_split, words
-
-
-def test_the_grid_spans_the_data() -> None:
-    """The grid reaches 8 % of the range beyond the data on every side; a constant feature gets room as well."""
-    x, y = grid(np.array([[0.0, 5.0], [100.0, 5.0]]), points=11)
-    assert (x[0], x[-1]) == pytest.approx((-8, 108))
-    assert (y[0], y[-1]) == pytest.approx((4, 6))
-    assert len(x) == len(y) == 11
 
 
 def test_points_are_rows_in_original_units() -> None:

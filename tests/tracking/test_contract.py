@@ -21,7 +21,7 @@ from pipeline.stages.reporting.pictures import all_pictures
 from pipeline.tracking.descriptions import escaped
 from pipeline.tracking.files import load_split
 from pipeline.training.networks import predict_logits, probabilities
-from pipeline.training.storage import load_network
+from pipeline.training.storage import load_network, load_snapshots
 from tests.conftest import Finished, report_input
 from tests.figures.making import words
 
@@ -125,6 +125,19 @@ def test_weights_give_the_ledgers_probabilities(finished: Finished) -> None:
         rows = predictions["row_id"].to_numpy()
         table = probabilities(predict_logits(network, split.scaled_features(rows)), "multiclass")
         np.testing.assert_array_equal(table, predictions[["p_0", "p_1", "p_2"]])
+
+
+def test_how_networks_learned_lies_beside_them(finished: Finished) -> None:
+    """Every run on the plane has stored snapshots, and the report of the store gets those of the median runs."""
+    for run in finished.children:
+        snapshots = load_snapshots(download(finished, run.info.run_id, "network"))
+        assert snapshots is not None
+        assert snapshots.epochs.tolist() == [1, 2, 3, 4, 5, 6, 8, 10, 12]
+    for representative in report_input(finished).representatives.values():
+        stored = load_snapshots(download(finished, representative.run_id, "network"))
+        assert representative.snapshots is not None
+        assert stored is not None
+        assert np.array_equal(representative.snapshots.codes, stored.codes)
 
 
 @pytest.mark.slow

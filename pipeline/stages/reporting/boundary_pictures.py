@@ -16,9 +16,9 @@ from pipeline.figures import boundaries, disagreement
 from pipeline.figures.boundaries import BayesRule, Boundary
 from pipeline.figures.disagreement import Disagreement
 from pipeline.figures.ledger import members
+from pipeline.planes import is_plane
 from pipeline.stages.reporting import findings
 from pipeline.stages.reporting.picture import Picture, labelled
-from pipeline.stages.reporting.planes import is_plane
 from pipeline.stages.reporting.source import ReportInput
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from functools import partial
 from itertools import chain
 
 from pipeline.figures import parallel, tuning
+from pipeline.planes import is_plane
 from pipeline.stages.reporting import findings
 from pipeline.stages.reporting.boundary_pictures import headline, plane_pictures
 from pipeline.stages.reporting.picture import Picture
-from pipeline.stages.reporting.planes import is_plane
 from pipeline.stages.reporting.score_pictures import (
     calibration_pictures,
     class_pictures,

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.artifacts import Network, Search, Split
+from pipeline.artifacts import Network, Search, Snapshots, Split
 from pipeline.comparison.outcome import Outcome
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.figures.boundaries import BayesRule, Boundary
-from pipeline.stages.reporting.planes import bayes_rule_of, boundary_of, is_plane
+from pipeline.planes import is_plane
+from pipeline.stages.reporting.grids import bayes_rule_of, boundary_of
 from pipeline.stages.verdict import verdict
 
 DatasetModel = tuple[str, str]
@@ -28,6 +29,7 @@ class Representative:
     seed: int
     run_id: str
     network: Network
+    snapshots: Snapshots | None = None  # of how it learned, where there is a plane to see it on
 
 
 @dataclass(frozen=True, eq=False)
