@@ -118,4 +118,4 @@ def _step(logit: np.float32, share: np.float64) -> str:
 
 
 def _number(value: np.float32) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    return f"{value:z.3f}".replace("-", "−")  # z: no minus before what rounds to 0
