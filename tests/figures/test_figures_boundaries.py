@@ -13,6 +13,7 @@ from pipeline.figures.boundaries import (
     draw_boundaries,
     draw_headline,
     grid,
+    plane_frame,
     points_frame,
 )
 from tests.figures.making import UGLY_CLASSES, UGLY_MODELS, assert_legible, make_boundary, make_split, words
@@ -208,3 +209,20 @@ def test_the_headline_fits_a_screen() -> None:
     figure = draw_headline(dict.fromkeys(("circles", "moons", "blobs", "spirals"), row), part="test")
     assert figure.get_figheight() * 110 <= 1000
     assert_legible(figure)
+
+
+def test_the_frame_holds_the_plane() -> None:
+    """Every other point of the grid has its probabilities, of every model that didn't diverge and of the law."""
+    split = make_split(n_classes=3)
+    boundary = make_boundary(split, n_classes=3)
+    law = BayesRule(boundary.x, boundary.y, boundary.probabilities[::-1])
+    frame = plane_frame({"linear": None, "relu": boundary}, law)
+    assert frame[["model", "seed"]].drop_duplicates().fillna(-1).to_numpy().tolist() == [
+        ["relu", 7],
+        ["Bayes rule", -1],
+    ]
+    for model, probabilities in (("relu", boundary.probabilities), ("Bayes rule", law.posterior)):
+        shares = frame[frame["model"] == model].set_index(["x", "y"])[["p_0", "p_1", "p_2"]]
+        assert np.array_equal(shares.loc[(boundary.x[4], boundary.y[6])], probabilities[6, 4])
+        assert len(shares) == len(boundary.x) * len(boundary.y) / 4
+    assert plane_frame({"linear": None}).empty

@@ -60,7 +60,7 @@ def plane_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
         f"The median seed's network on a grid, in original units; the line is where the predicted class changes."
         f" Small dots are train rows, outlined ones {part} rows.{labelled(source, name)}",
         lambda: findings.boundaries(source, name),
-        lambda: boundaries.boundary_frame(_boundaries(source, name)),
+        lambda: boundaries.plane_frame(_boundaries(source, name), _bayes_rule(source, name)),
         partial(_draw_boundaries, source, name),
     )
     usable = source.seeds(name)
@@ -78,7 +78,7 @@ def plane_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
             "The plane is tinted where the median seeds' networks predict different classes; rows that only one of them"
             " predicts right have its colour. The shares are over all seeds.",
             lambda: findings.disagreement(pairs),
-            lambda: _disagreement_frame(source, name, pairs[:MOST_MAPS]),
+            lambda: disagreement.outcome_frame([_map(source, name, pair) for pair in pairs[:MOST_MAPS]]),
             partial(_draw_disagreement, source, name, pairs[:MOST_MAPS]),
         )
 
@@ -121,9 +121,7 @@ def _boundary(source: ReportInput, name: str, model: str) -> Boundary | None:
     plane = np.stack(np.meshgrid(x, y), axis=-1)
     logits = predict_logits(chosen.network, split.scale_features(plane.reshape(-1, 2)))
     table = probabilities(logits, split.dataset.task)
-    accuracy = float(source.runs.loc[source.runs["run_id"] == chosen.run_id, "accuracy"].iloc[0])
-    threshold = float(source.ledger.loc[source.ledger["run_id"] == chosen.run_id, "threshold"].iloc[0])
-    return Boundary(x, y, table.reshape(len(y), len(x), -1), chosen.seed, accuracy, threshold)
+    return Boundary(x, y, table.reshape(len(y), len(x), -1), chosen.seed, *source.scored(chosen))
 
 
 def _bayes_rule(source: ReportInput, name: str) -> BayesRule | None:
@@ -148,18 +146,6 @@ def _draw_disagreement(source: ReportInput, name: str, pairs: list[Agreement]) -
         feature_names=source.splits[name].dataset.feature_names,
         part=source.splits[name].final,
     )
-
-
-def _disagreement_frame(source: ReportInput, name: str, pairs: list[Agreement]) -> pd.DataFrame:
-    """Which of each pair's networks is right on which final row."""
-    frames = [
-        _points(source, name, pair).assign(model=pair.model, baseline=pair.baseline).rename(columns=_SIDES)
-        for pair in pairs
-    ]
-    return pd.concat(frames, ignore_index=True)
-
-
-_SIDES = {"right_a": "model_right", "right_b": "baseline_right"}
 
 
 def _map(source: ReportInput, name: str, pair: Agreement) -> Disagreement:

@@ -90,6 +90,11 @@ class ReportInput:
         by_run = {str(run_id): (float(low), float(high)) for run_id, (low, high) in zip(runs.index, ends, strict=True)}
         return {model: by_run[one.run_id] for (of, model), one in self.representatives.items() if of == dataset}
 
+    def scored(self, chosen: Representative) -> tuple[float, float]:
+        """Return a median run's accuracy on the final rows, and the threshold of its labels."""
+        accuracy = float(self.runs.loc[self.runs["run_id"] == chosen.run_id, "accuracy"].iloc[0])
+        return accuracy, float(self.ledger.loc[self.ledger["run_id"] == chosen.run_id, "threshold"].iloc[0])
+
     def median_scores(self, datasets: Sequence[str]) -> pd.DataFrame:
         """Return how often each median run is right: dataset, model, seed, accuracy."""
         chosen = [one.run_id for (of, _), one in self.representatives.items() if of in datasets]
