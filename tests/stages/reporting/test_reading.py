@@ -70,7 +70,7 @@ def test_of_many_classes_the_likeliest_are_shown(source: ReportInput) -> None:
     for line in reading.lines:
         shares = [float(cell.split(" → ")[1]) for cell in line.cells]
         assert shares == sorted(shares, reverse=True)
-        assert line.cells[0].startswith(f"{line.answer}: ")
+        assert line.cells[0].startswith(f"“{line.answer}” ")
 
 
 def test_a_regression_goes_back_to_the_targets_units(source: ReportInput) -> None:
