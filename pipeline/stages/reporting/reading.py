@@ -109,7 +109,7 @@ def _line(output: Output, place: int, split: Split) -> Line:
         cells = tuple(_step(logit, share) for logit, share in zip(logits, shares, strict=True))
     else:
         first = np.argsort(-shares, kind="stable")[:3]
-        cells = tuple(f"{names[label]}: {_step(logits[label], shares[label])}" for label in first)
+        cells = tuple(f"“{names[label]}” {_step(logits[label], shares[label])}" for label in first)
     return Line(row, cells, names[int(predicted)], names[int(truth)], is_wrong=bool(predicted != truth))
 
 
@@ -118,4 +118,4 @@ def _step(logit: np.float32, share: np.float64) -> str:
 
 
 def _number(value: np.float32) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    return f"{value:z.3f}".replace("-", "−")  # z: no minus before what rounds to 0

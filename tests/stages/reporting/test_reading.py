@@ -41,7 +41,7 @@ def test_two_classes_go_by_sigmoid_and_the_runs_threshold(source: ReportInput) -
     for one, reading in zip(outputs(source, "circles"), written, strict=True):
         for logit, line in zip(one.logits[:, 0], reading.lines, strict=True):
             shown, share = (float(cell.replace("−", "-")) for cell in line.cells)
-            assert shown == pytest.approx(logit, abs=0.005)
+            assert shown == pytest.approx(logit, abs=0.0006)
             assert share == pytest.approx(1 / (1 + np.exp(-logit)), abs=0.0006)
             assert line.answer == str(int(1 / (1 + np.exp(-np.float64(logit))) > one.threshold))
             assert line.is_wrong == (line.answer != line.truth)
@@ -70,7 +70,7 @@ def test_of_many_classes_the_likeliest_are_shown(source: ReportInput) -> None:
     for line in reading.lines:
         shares = [float(cell.split(" → ")[1]) for cell in line.cells]
         assert shares == sorted(shares, reverse=True)
-        assert line.cells[0].startswith(f"{line.answer}: ")
+        assert line.cells[0].startswith(f"“{line.answer}” ")
 
 
 def test_a_regression_goes_back_to_the_targets_units(source: ReportInput) -> None:
@@ -91,3 +91,12 @@ def test_a_regression_goes_back_to_the_targets_units(source: ReportInput) -> Non
     ]
     assert [shown.answer for shown in reading.lines] == [f"{value:.4g}" for value in one.predicted]
     assert not any(shown.is_wrong for shown in reading.lines)
+
+
+def test_page_names_wrong_labels_in_words(thresholded: Finished, source: ReportInput) -> None:
+    """Each dataset's page section reads its output, and says "wrong" beside as many labels as are."""
+    page = (thresholded.report / "index.html").read_text(encoding="utf-8")
+    lines = [line for name in source.splits for reading in readings(source, name) for line in reading.lines]
+    assert page.count("<h3>Reading the output</h3>") == 2
+    assert page.count("wrong</strong>") == sum(line.is_wrong for line in lines) > 0
+    assert all(f"<td>{cell}</td>" in page for line in lines for cell in line.cells)
