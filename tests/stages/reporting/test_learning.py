@@ -66,7 +66,7 @@ def test_without_snapshots_the_page_has_no_such_part(source: ReportInput) -> Non
 def page_of(source: ReportInput) -> str:
     """The page, with pictures of nothing."""
     pictures = all_pictures(source)
-    return render(source, pictures, {picture.name: b"" for group in pictures.groups for picture in group})
+    return render(source, pictures, {picture.name: b"" for picture in pictures})
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
