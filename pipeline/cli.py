@@ -17,7 +17,7 @@ from pipeline.errors import BadInput, Interrupted, PhotofinishError
 
 if TYPE_CHECKING:
     from pipeline.experiment import Experiment
-    from pipeline.runner import Stage
+    from pipeline.runner import Options, Stage
 
 STAGES = ("generate", "split", "tune", "train", "evaluate", "report")  # as runner.STAGES, without its imports
 MLFLOW_RUN = "MLFLOW_RUN_ID"  # set by `mlflow run` for the command it starts
@@ -98,8 +98,15 @@ def report_command(options: argparse.Namespace) -> None:
         run_id = latest_comparison(name)
     listener = console.Progress()
     with listener:
-        folder = runner.rebuild_report(run_id, options.reports, listener)
+        folder = runner.rebuild_report(run_id, _drawing(options), listener)
     console.show_report(folder)
+
+
+def _drawing(options: argparse.Namespace) -> Options:
+    """Return how pictures are to be drawn."""
+    from pipeline.runner import Options
+
+    return Options(reports=options.reports, svg=options.svg, drawers=options.jobs)
 
 
 def compare_command(options: argparse.Namespace) -> None:
@@ -136,6 +143,10 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="make a report again from the tracking store")
     report.add_argument("experiment", metavar="EXPERIMENT|RUN_ID", help="its newest comparison, or the one named")
     _add_reports(report)
+    report.add_argument("--svg", action="store_true", help="write each picture as SVG too")
+    report.add_argument(
+        "--jobs", type=_positive, metavar="N", help="processes that draw (default: one a core, as far as they pay)"
+    )
     report.set_defaults(command=report_command)
     compare = commands.add_parser("compare", help="compare runs in the tracking store, if they can be compared")
     compare.add_argument("runs", nargs="+", metavar="RUN_ID", help="comparisons or single model runs, two or more")

@@ -41,6 +41,8 @@ Stage = Literal["generate", "split", "tune", "train", "evaluate", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 EPOCHS_BETWEEN_ANNOUNCEMENTS = 10  # drawing progress at every epoch would cost more than some epochs
+MOST_DRAWERS = 4  # each holds the libraries and the tables in memory
+PICTURES_A_DRAWER = 8  # one draws about as many in the time that it takes to start
 
 
 class Listener(Protocol):
@@ -71,6 +73,7 @@ class Options:
     storage: str | None = None  # Optuna's; None: PHOTOFINISH_STORAGE, else optuna.db here
     fresh: bool = False  # tune anew, whatever earlier searches have found
     svg: bool = False  # pictures as SVG too
+    drawers: int | None = None  # processes that draw them; None: as many as pay
 
     def reaches(self, stage: Stage) -> bool:
         """Whether a stage is to be walked."""
@@ -406,7 +409,11 @@ def _conclude(
         return finished
     from pipeline.stages.reporting.source import ReportInput, Representative, median_runs
 
-    networks = {run_key(model.trained): model.trained.network for model in progress.models}
+    trained = {run_key(model.trained): model.trained for model in progress.models}
+    medians = {
+        (dataset, model): (run_id, trained[dataset, model, seed, 0])
+        for (dataset, model), (seed, run_id) in median_runs(runs, finished.metrics).items()
+    }
     source = ReportInput(
         run_id=finished.run_id,
         name=experiment.name,
@@ -420,8 +427,7 @@ def _conclude(
         ledger=ledger,
         history=history,
         representatives={
-            (dataset, model): Representative(seed, run_id, networks[dataset, model, seed, 0])
-            for (dataset, model), (seed, run_id) in median_runs(runs, finished.metrics).items()
+            key: Representative(one.seed, run_id, one.network, one.snapshots) for key, (run_id, one) in medians.items()
         },
         provenance=origin.summary(),
         diff=origin.diff,
@@ -453,22 +459,29 @@ def _report(source: ReportInput, walk: _Walk) -> Path:
     from pipeline.stages.report import report
     from pipeline.stages.reporting.pictures import all_pictures
 
-    options = walk.options
-    with walk.stage("report", sum(map(len, all_pictures(source).groups))) as advance:
+    options, pictures = walk.options, len(list(all_pictures(source)))
+    with walk.stage("report", pictures) as advance:
         return report(
             source,
             options.reports / source.name,
             svg=options.svg,
-            spread=lambda function, tasks: map_tasks(function, tasks, options.jobs),
+            spread=partial(map_tasks, jobs=options.drawers or drawers_that_pay(pictures)),
             advance=advance,
         )
 
 
-def rebuild_report(run_id: str, reports: Path, listener: Listener) -> Path:
+def drawers_that_pay(pictures: int) -> int:
+    """Return how many processes draw so many pictures soonest (benchmarks/report.py measures it)."""
+    from joblib import cpu_count
+
+    return max(1, min(cpu_count(), MOST_DRAWERS, pictures // PICTURES_A_DRAWER))
+
+
+def rebuild_report(run_id: str, options: Options, listener: Listener) -> Path:
     """Make a finished comparison's report again, from the tracking store alone."""
     from pipeline.tracking.reader import read_comparison
 
-    return _report(read_comparison(run_id), _Walk(Options(reports=reports), listener))
+    return _report(read_comparison(run_id), _Walk(options, listener))
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,15 +18,16 @@ from pipeline.stages.reporting.picture import Picture, save
 from pipeline.stages.reporting.pictures import all_pictures
 from pipeline.stages.reporting.source import ReportInput
 
+IN_A_TASK = 4  # pictures: enough of them to outweigh handing their source to another process
 SIGNIFICANT_DIGITS = "%.6g"  # of the numbers behind a picture: more than it shows
 
 
 @dataclass(frozen=True, eq=False)
 class DrawTask:
-    """One group of a report's pictures to draw; small enough to hand to another process."""
+    """Some of a report's pictures to draw, by their names: a picture itself can't be handed to another process."""
 
     source: ReportInput
-    group: int
+    names: tuple[str, ...]
     folder: Path
     svg: bool
 
@@ -85,18 +86,27 @@ def report(
         trials_frame(source.searches).to_csv(folder / "trials.csv", index=False)
     pictures = all_pictures(source)
     images: dict[str, bytes] = {}
-    for drawn in spread(draw, [DrawTask(source, group, figures, svg) for group in range(len(pictures.groups))]):
+    for drawn in spread(draw, draw_tasks(source, pictures, figures, svg=svg)):
         images |= drawn.images
         advance(len(drawn.images))
     (folder / "index.html").write_text(render(source, pictures, images), encoding="utf-8")
     return folder
 
 
+def draw_tasks(source: ReportInput, pictures: Iterable[Picture], folder: Path, *, svg: bool) -> list[DrawTask]:
+    """Part some of a report's pictures into pieces of work, neighbours together: they share some of theirs."""
+    _ = source.outcome, source.planes, source.bayes_rules  # worked out here and handed on, not by each worker anew
+    names = [picture.name for picture in pictures]
+    return [
+        DrawTask(source, tuple(names[start : start + IN_A_TASK]), folder, svg)
+        for start in range(0, len(names), IN_A_TASK)
+    ]
+
+
 def draw(task: DrawTask) -> Drawn:
-    """Draw one group of pictures, and write them with their data."""
-    return Drawn(
-        dict(_drawn(task.folder, picture, task.svg) for picture in all_pictures(task.source).groups[task.group])
-    )
+    """Draw a task's pictures, and write them with their data."""
+    wanted = [picture for picture in all_pictures(task.source) if picture.name in task.names]
+    return Drawn(dict(_drawn(task.folder, picture, task.svg) for picture in wanted))
 
 
 def _drawn(folder: Path, picture: Picture, svg: bool) -> tuple[str, bytes]:

@@ -10,17 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.artifacts import Network, Split
+from pipeline.artifacts import Split
 from pipeline.comparison.agreement import Agreement
-from pipeline.comparison.ceilings import law_of
 from pipeline.figures import boundaries, disagreement
 from pipeline.figures.boundaries import BayesRule, Boundary
 from pipeline.figures.disagreement import Disagreement
 from pipeline.figures.ledger import members
+from pipeline.planes import is_plane
 from pipeline.stages.reporting import findings
 from pipeline.stages.reporting.picture import Picture, labelled
 from pipeline.stages.reporting.source import ReportInput
-from pipeline.training.networks import predict_logits, probabilities
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,7 +59,7 @@ def plane_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
         f"The median seed's network on a grid, in original units; the line is where the predicted class changes."
         f" Small dots are train rows, outlined ones {part} rows.{labelled(source, name)}",
         lambda: findings.boundaries(source, name),
-        lambda: boundaries.boundary_frame(_boundaries(source, name)),
+        lambda: boundaries.plane_frame(_boundaries(source, name), _bayes_rule(source, name)),
         partial(_draw_boundaries, source, name),
     )
     usable = source.seeds(name)
@@ -78,14 +77,9 @@ def plane_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
             "The plane is tinted where the median seeds' networks predict different classes; rows that only one of them"
             " predicts right have its colour. The shares are over all seeds.",
             lambda: findings.disagreement(pairs),
-            lambda: _disagreement_frame(source, name, pairs[:MOST_MAPS]),
+            lambda: disagreement.outcome_frame([_map(source, name, pair) for pair in pairs[:MOST_MAPS]]),
             partial(_draw_disagreement, source, name, pairs[:MOST_MAPS]),
         )
-
-
-def is_plane(split: Split) -> bool:
-    """Whether a dataset's classes can be drawn over its two features."""
-    return split.dataset.task != "regression" and split.dataset.n_features == 2
 
 
 def _draw_headline(source: ReportInput, planes: list[str]) -> Figure:
@@ -108,28 +102,7 @@ def _draw_boundaries(source: ReportInput, name: str) -> Figure:
 
 
 def _boundaries(source: ReportInput, name: str) -> dict[str, Boundary | None]:
-    return {model: _boundary(source, name, model) for model in source.models}
-
-
-def _boundary(source: ReportInput, name: str, model: str) -> Boundary | None:
-    """Evaluate the representative network on a grid; None when all seeds diverged."""
-    chosen = source.representatives.get((name, model))
-    if chosen is None:
-        return None
-    accuracy = float(source.runs.loc[source.runs["run_id"] == chosen.run_id, "accuracy"].iloc[0])
-    threshold = float(source.ledger.loc[source.ledger["run_id"] == chosen.run_id, "threshold"].iloc[0])
-    return boundary_of(chosen.network, source.splits[name], chosen.seed, accuracy, threshold)
-
-
-def boundary_of(
-    network: Network, split: Split, seed: int, accuracy: float, threshold: float, points: int = 200
-) -> Boundary:
-    """Evaluate a network itself on a grid in original units, of so many points along each axis."""
-    x, y = boundaries.grid(split.dataset.features, points)
-    plane = np.stack(np.meshgrid(x, y), axis=-1)
-    logits = predict_logits(network, split.scale_features(plane.reshape(-1, 2)))
-    table = probabilities(logits, split.dataset.task)
-    return Boundary(x, y, table.reshape(len(y), len(x), -1), seed, accuracy, threshold)
+    return {model: source.planes.get((name, model)) for model in source.models}
 
 
 def _bayes_rule(source: ReportInput, name: str) -> BayesRule | None:
@@ -137,13 +110,7 @@ def _bayes_rule(source: ReportInput, name: str) -> BayesRule | None:
 
     Nor where thresholds are chosen for another goal than being right most often, which is all that the rule is for.
     """
-    split = source.splits[name]
-    law = law_of(split.dataset.recipe)
-    if law is None or labelled(source, name):
-        return None
-    x, y = boundaries.grid(split.dataset.features)
-    plane = np.stack(np.meshgrid(x, y), axis=-1)
-    return BayesRule(x, y, law.posterior(plane.reshape(-1, 2)).reshape(len(y), len(x), -1))
+    return None if labelled(source, name) else source.bayes_rules.get(name)
 
 
 def _draw_disagreement(source: ReportInput, name: str, pairs: list[Agreement]) -> Figure:
@@ -156,22 +123,8 @@ def _draw_disagreement(source: ReportInput, name: str, pairs: list[Agreement]) -
     )
 
 
-def _disagreement_frame(source: ReportInput, name: str, pairs: list[Agreement]) -> pd.DataFrame:
-    """Which of each pair's networks is right on which final row."""
-    frames = [
-        _points(source, name, pair).assign(model=pair.model, baseline=pair.baseline).rename(columns=_SIDES)
-        for pair in pairs
-    ]
-    return pd.concat(frames, ignore_index=True)
-
-
-_SIDES = {"right_a": "model_right", "right_b": "baseline_right"}
-
-
 def _map(source: ReportInput, name: str, pair: Agreement) -> Disagreement:
-    first, second = (_boundary(source, name, model) for model in (pair.model, pair.baseline))
-    assert first is not None  # both have representatives
-    assert second is not None
+    first, second = (source.planes[name, model] for model in (pair.model, pair.baseline))
     rule = _bayes_rule(source, name)
     shares = (pair.only_model, pair.only_baseline, pair.both_right, pair.both_wrong)
     return Disagreement(

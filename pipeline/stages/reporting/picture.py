@@ -31,9 +31,15 @@ class Picture:
 
 
 def save(figure: Figure, file: Path) -> None:
-    """Write a figure, as all of a report are written."""
-    # matplotlib stamps a vector graphic with the time and random ids unless told not to.
-    figure.savefig(file, dpi=DOTS_PER_INCH, metadata={"Date": None} if file.suffix == ".svg" else None)
+    """Write a figure, as all of a report are written: the same figure gives the same bytes.
+
+    Words in an SVG stay words, which an editor can change and a search finds.
+    """
+    import matplotlib as mpl
+
+    # matplotlib stamps a vector graphic with the time and with random ids unless told not to.
+    with mpl.rc_context({"svg.hashsalt": file.stem, "svg.fonttype": "none"}):
+        figure.savefig(file, dpi=DOTS_PER_INCH, metadata={"Date": None} if file.suffix == ".svg" else None)
 
 
 def labelled(source: ReportInput, name: str) -> str:

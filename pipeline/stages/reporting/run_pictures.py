@@ -12,8 +12,9 @@ from pipeline.artifacts import EvaluatedModel, Split
 from pipeline.figures.boundaries import percent, points_frame
 from pipeline.figures.small import SmallBoundary, SmallConfusion
 from pipeline.labels import predicted_labels
+from pipeline.planes import is_plane
 from pipeline.stages.evaluate import class_probabilities
-from pipeline.stages.reporting.boundary_pictures import boundary_of, is_plane
+from pipeline.stages.reporting.grids import boundary_of
 
 DOTS_PER_INCH = 100
 GRID = 64  # points along each axis of a plane
