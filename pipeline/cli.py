@@ -17,7 +17,7 @@ from pipeline.errors import BadInput, Interrupted, PhotofinishError
 
 if TYPE_CHECKING:
     from pipeline.experiment import Experiment
-    from pipeline.runner import Options, Stage
+    from pipeline.runner import Stage
 
 STAGES = ("generate", "split", "tune", "train", "evaluate", "report")  # as runner.STAGES, without its imports
 MLFLOW_RUN = "MLFLOW_RUN_ID"  # set by `mlflow run` for the command it starts
@@ -85,28 +85,39 @@ def _run(options: argparse.Namespace, experiment: Experiment, path: str, until: 
 
 
 def report_command(options: argparse.Namespace) -> None:
-    """Make a report again from the tracking store."""
+    """Make a report again from the tracking store, or one of two comparisons side by side."""
+    if (options.experiment is None) == (options.compare is None):
+        problem = "neither an experiment nor a run is named" if options.compare is None else "names all that is shown"
+        raise BadInput(
+            problem,
+            field="report" if options.compare is None else "--compare",
+            remedy="give EXPERIMENT or RUN_ID, or else --compare RUN_ID RUN_ID",
+        )
     from pipeline import console, runner
-    from pipeline.experiment import find, read_yaml
 
-    target = options.experiment
-    run_id = target
-    if not _looks_like_run_id(target):
-        name = str(read_yaml(find(target)).get("name", target))
-        from pipeline.tracking.reader import latest_comparison
-
-        run_id = latest_comparison(name)
+    drawing = runner.Options(reports=options.reports, svg=options.svg, drawers=options.jobs)
     listener = console.Progress()
+    if options.compare:
+        with listener:
+            compared = runner.put_side_by_side(options.compare, drawing, listener)
+        console.show_side_by_side(compared)
+        return
+    run_id = _run_id(options.experiment)
     with listener:
-        folder = runner.rebuild_report(run_id, _drawing(options), listener)
+        folder = runner.rebuild_report(run_id, drawing, listener)
     console.show_report(folder)
 
 
-def _drawing(options: argparse.Namespace) -> Options:
-    """Return how pictures are to be drawn."""
-    from pipeline.runner import Options
+def _run_id(target: str) -> str:
+    """Return the run id that is meant: of an experiment that of its newest comparison."""
+    if _looks_like_run_id(target):
+        return target
+    from pipeline.experiment import find, read_yaml
 
-    return Options(reports=options.reports, svg=options.svg, drawers=options.jobs)
+    name = str(read_yaml(find(target)).get("name", target))
+    from pipeline.tracking.reader import latest_comparison
+
+    return latest_comparison(name)
 
 
 def compare_command(options: argparse.Namespace) -> None:
@@ -141,7 +152,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_tune(commands)
     report = commands.add_parser("report", help="make a report again from the tracking store")
-    report.add_argument("experiment", metavar="EXPERIMENT|RUN_ID", help="its newest comparison, or the one named")
+    report.add_argument(
+        "experiment", nargs="?", metavar="EXPERIMENT|RUN_ID", help="its newest comparison, or the one named"
+    )
+    report.add_argument(
+        "--compare", nargs=2, metavar="RUN_ID", help="two comparisons side by side, and the verdict as of `compare`"
+    )
     _add_reports(report)
     report.add_argument("--svg", action="store_true", help="write each picture as SVG too")
     report.add_argument(

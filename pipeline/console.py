@@ -140,10 +140,18 @@ def show_report(folder: Path) -> None:
 
 def show_compared(compared: Compared) -> None:
     """Print what a comparison of stored runs says, what to bear in mind, and where it lies."""
-    show_verdicts(compared.outcome)
+    if compared.outcome is not None:
+        show_verdicts(compared.outcome)
     for note in compared.notes:
         _say(note)
-    _say(f"verdicts  {compared.folder / 'verdicts.json'}")
+    if compared.outcome is not None:
+        _say(f"verdicts  {compared.folder / 'verdicts.json'}")
+
+
+def show_side_by_side(compared: Compared) -> None:
+    """Print the same, and where the page lies."""
+    show_compared(compared)
+    show_report(compared.folder)
 
 
 def show_experiments(experiments: list[tuple[Path, str]]) -> None:

@@ -292,6 +292,14 @@ def to_yaml(experiment: Experiment) -> str:
     return stream.getvalue()
 
 
+def from_yaml(text: str) -> dict[str, Any]:
+    """Read what `to_yaml` has written, as plain values."""
+    from ruamel.yaml import YAML
+
+    tree: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+    return tree
+
+
 def check_name(name: str, field: str) -> None:
     """Refuse names that can't be a folder's.
 

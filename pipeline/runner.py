@@ -486,9 +486,9 @@ def rebuild_report(run_id: str, options: Options, listener: Listener) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """What `compare` leaves to be looked at."""
+    """What comparing stored runs leaves to be looked at."""
 
-    outcome: Outcome
+    outcome: Outcome | None  # None where nothing could be compared
     notes: tuple[str, ...]
     folder: Path
 
@@ -501,15 +501,46 @@ def compare(run_ids: Sequence[str], reports: Path) -> Compared:
     BadInput
         When the runs aren't there or can't be compared; nothing was written then.
     """
-    from pipeline.comparison.comparability import look_notes
     from pipeline.stages.compare import write
     from pipeline.tracking.compared import read_compared
-    from pipeline.tracking.looks import looks_at
+    from pipeline.tracking.looks import looks_with
     from pipeline.tracking.store import connect
     from pipeline.tracking.writer import write_compare
 
     source = read_compared(run_ids)
-    looks = {name: before + 1 for name, before in looks_at(connect(), source.rows).items()}
+    looks = looks_with(connect(), source.rows, source.run_ids)
     folder = write(source, looks, reports / source.name)
     write_compare(source.run_ids, source.rows, looks, folder)
-    return Compared(source.outcome, (*source.notes(), *look_notes(source.splits, looks)), folder)
+    return Compared(source.outcome, tuple(source.notes(looks)), folder)
+
+
+def put_side_by_side(run_ids: Sequence[str], options: Options, listener: Listener) -> Compared:
+    """Compare two comparisons, as far as they can be, and make a page that shows them side by side.
+
+    Raises
+    ------
+    BadInput
+        When the runs aren't two finished comparisons; nothing was written then.
+    """
+    from pipeline.stages.side_by_side import side_by_side
+    from pipeline.tracking.compared import read_side_by_side
+    from pipeline.tracking.looks import looks_with
+    from pipeline.tracking.store import connect
+    from pipeline.tracking.writer import write_compare
+
+    source = read_side_by_side(run_ids)
+    compared = source.compared
+    looks = looks_with(connect(), compared.rows, compared.run_ids) if compared else {}
+    pictures = sum(len(side) for side in source.pictures)
+    with _Walk(options, listener).stage("report", pictures) as advance:
+        folder = side_by_side(
+            source,
+            looks,
+            options.reports / source.name,
+            svg=options.svg,
+            spread=partial(map_tasks, jobs=options.drawers or drawers_that_pay(pictures)),
+            advance=advance,
+        )
+    if compared:
+        write_compare(compared.run_ids, compared.rows, looks, folder)
+    return Compared(compared.outcome if compared else None, tuple(source.notes(looks)), folder)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from joblib import cpu_count
 
 from pipeline.cli import main
+from pipeline.runner import MOST_DRAWERS, PICTURES_A_DRAWER, drawers_that_pay
 from tests.conftest import REPOSITORY, RESAMPLED, Finished, finish, runs_of, wait_for_runs
 
 CHANCE = ["run_id", "train_seconds", "predict_seconds"]  # columns that differ from run to run
@@ -148,3 +150,9 @@ def test_signal_marks_the_comparison_killed(number: signal.Signals, jobs: int, w
     assert statuses.count(("model", "FINISHED")) >= 6
     # A model run that was just being written is closed as KILLED, and nothing is left open.
     assert {status for _, status in statuses} == {"FINISHED", "KILLED"}
+
+
+def test_few_pictures_are_drawn_here() -> None:
+    """Workers draw only what outweighs their start: no more of them than cores, and a bounded number."""
+    assert drawers_that_pay(1) == drawers_that_pay(2 * PICTURES_A_DRAWER - 1) == 1
+    assert drawers_that_pay(10_000) == min(cpu_count(), MOST_DRAWERS)

@@ -88,14 +88,14 @@ def check(terms: Mapping[str, Terms]) -> None:
     named = list(terms.items())
     for name, found in named[1:]:
         first, expected = named[0]
-        differences = list(_differences(expected, found))
-        if differences:
-            what = ", ".join(difference for difference, _ in differences)
-            raise BadInput(f"{first} and {name} can't be compared: {what}", remedy=differences[0][1])
+        differing = list(differences(expected, found))
+        if differing:
+            what = ", ".join(difference for difference, _ in differing)
+            raise BadInput(f"{first} and {name} can't be compared: {what}", remedy=differing[0][1])
 
 
-def _differences(first: Terms, second: Terms) -> Iterator[tuple[str, str]]:
-    """What differs, with its remedy; not what merely follows from another difference."""
+def differences(first: Terms, second: Terms) -> Iterator[tuple[str, str]]:
+    """Yield what differs, with its remedy; not what merely follows from another difference."""
     if first.resample != second.resample:
         yield f"resample {first.resample} against {second.resample}", "compare runs of the same resample"
     elif first.data != second.data:

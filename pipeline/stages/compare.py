@@ -12,13 +12,13 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.artifacts import Split
-from pipeline.comparison.comparability import rows_looked_at, short
+from pipeline.comparison.comparability import look_notes, rows_looked_at, short
 from pipeline.comparison.outcome import Outcome, outcome_json
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import Goal
 from pipeline.comparison.verdict import Pair
 from pipeline.errors import BadInput
-from pipeline.stages.reporting.picture import save
+from pipeline.stages.reporting.picture import Picture, save
 from pipeline.stages.reporting.verdict_pictures import draw_differences
 from pipeline.stages.verdict import forest_frame, verdict
 
@@ -85,9 +85,9 @@ class CompareInput:
             goal=first.goal,
         )
 
-    def notes(self) -> list[str]:
-        """Say what is left out, and whose settings count where they differ."""
-        return [*self.left_out, *_settings(self.entries)]
+    def notes(self, looks: Mapping[str, int]) -> list[str]:
+        """Say what is left out, whose settings count where they differ, and how often the rows were looked at."""
+        return [*self.left_out, *_settings(self.entries), *look_notes(self.splits, looks)]
 
 
 def names(entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
@@ -133,17 +133,37 @@ def _counts(entries: Sequence[Entry]) -> Counter[str]:
 
 
 def write(source: CompareInput, looks: Mapping[str, int], folder: Path) -> Path:
-    """Write verdicts.json, and a forest plot for each metric shown first; returns the folder."""
+    """Write verdicts.json and the forest plots; returns the folder."""
     plain = outcome_json(source.outcome, rows_looked_at(source.splits, looks))  # refuses what it can't compare
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"compared": source.run_ids, **plain}, indent=1, ensure_ascii=False) + "\n"
     (folder / "verdicts.json").write_text(text, encoding="utf-8")
+    for picture in forests(source):
+        save(picture.draw(), folder / f"{picture.name}.png")
+    return folder
+
+
+def forests(source: CompareInput) -> Iterator[Picture]:
+    """Yield the differences with their intervals, one picture for each metric shown first."""
     for place, metric in enumerate(dict.fromkeys(source.metrics.values())):
         frame = with_one_baseline(forest_frame(source.outcome, metric))
         if len(frame):
-            figure = draw_differences(frame, metric, frame["baseline"].iloc[0], source.outcome.spec.alpha)
-            save(figure, folder / (f"forest_{metric}.png" if place else "forest.png"))
-    return folder
+            yield _forest(source, metric, f"forest_{metric}" if place else "forest", frame)
+
+
+def _forest(source: CompareInput, metric: str, name: str, frame: pd.DataFrame) -> Picture:
+    outcome = source.outcome
+    return Picture(
+        name,
+        "forest",
+        "",
+        "Differences",
+        f"{100 * (1 - outcome.spec.alpha):g} % intervals. Decisions are corrected for the number of pairs (Holm);"
+        " intervals are not.",
+        lambda: " ".join(verdict.sentence for verdict in outcome.primary() if verdict.metric == metric),
+        lambda: frame,
+        lambda: draw_differences(frame, metric, frame["baseline"].iloc[0], outcome.spec.alpha),
+    )
 
 
 def with_one_baseline(frame: pd.DataFrame) -> pd.DataFrame:

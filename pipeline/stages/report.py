@@ -34,8 +34,9 @@ class DrawTask:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """Pictures as the page holds them: name → WebP."""
+    """Pictures of one comparison as the page holds them: name → WebP."""
 
+    run_id: str
     images: dict[str, bytes]
 
 
@@ -97,6 +98,7 @@ def draw_tasks(source: ReportInput, pictures: Iterable[Picture], folder: Path, *
     """Part some of a report's pictures into pieces of work, neighbours together: they share some of theirs."""
     _ = source.outcome, source.planes, source.bayes_rules  # worked out here and handed on, not by each worker anew
     names = [picture.name for picture in pictures]
+    folder = folder.absolute()  # a worker that has worked before may stand elsewhere
     return [
         DrawTask(source, tuple(names[start : start + IN_A_TASK]), folder, svg)
         for start in range(0, len(names), IN_A_TASK)
@@ -106,21 +108,26 @@ def draw_tasks(source: ReportInput, pictures: Iterable[Picture], folder: Path, *
 def draw(task: DrawTask) -> Drawn:
     """Draw a task's pictures, and write them with their data."""
     wanted = [picture for picture in all_pictures(task.source) if picture.name in task.names]
-    return Drawn(dict(_drawn(task.folder, picture, task.svg) for picture in wanted))
+    return Drawn(task.source.run_id, dict(_drawn(task.folder, picture, task.svg) for picture in wanted))
 
 
 def _drawn(folder: Path, picture: Picture, svg: bool) -> tuple[str, bytes]:
-    from PIL import Image
-
     picture.frame().to_csv(folder / f"{picture.name}.csv", index=False, float_format=SIGNIFICANT_DIGITS)
     figure, file = picture.draw(), folder / f"{picture.name}.png"
     save(figure, file)
     if svg:
         save(figure, file.with_suffix(".svg"))
+    return picture.name, as_webp(file)
+
+
+def as_webp(file: Path) -> bytes:
+    """Return a picture as WebP: half of the PNG's size, and the very same pixels."""
+    from PIL import Image
+
     inline = io.BytesIO()
     with Image.open(file) as image:
-        image.convert("RGB").save(inline, "WEBP", lossless=True)  # half of the PNG's size, and the very same pixels
-    return picture.name, inline.getvalue()
+        image.convert("RGB").save(inline, "WEBP", lossless=True)
+    return inline.getvalue()
 
 
 def verdicts_json(source: ReportInput) -> str:

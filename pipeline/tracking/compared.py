@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import mlflow
@@ -12,14 +12,16 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from pipeline.artifacts import Split
-from pipeline.comparison.comparability import check
+from pipeline.comparison.comparability import check, differences
 from pipeline.errors import BadInput, StoreError
 from pipeline.experiment import check as check_experiment
-from pipeline.experiment import read_yaml
+from pipeline.experiment import from_yaml, read_yaml
 from pipeline.stages.compare import CompareInput, Entry
+from pipeline.stages.reporting.source import ReportInput
+from pipeline.stages.side_by_side import SideBySide
 from pipeline.tracking import records
 from pipeline.tracking.files import load_split
-from pipeline.tracking.reader import artifacts, check_terms, model_runs, terms_of
+from pipeline.tracking.reader import artifacts, check_terms, model_runs, read_comparison, terms_of
 from pipeline.tracking.store import all_runs, connect, one_line
 
 Cell = tuple[str, int]  # dataset and resample
@@ -71,6 +73,90 @@ def read_compared(given: Sequence[str]) -> CompareInput:
     splits = read[0][1]
     rows = {name: frozenset(run.data.tags[records.ROWS] for run in chosen[0].of(name)) for name in splits}
     return CompareInput(run_ids, tuple(entry for entry, _ in read), splits, rows, left_out)
+
+
+def read_side_by_side(given: Sequence[str]) -> SideBySide:
+    """Find two comparisons by their ids, read them back, and see on which datasets they can be compared.
+
+    Parameters
+    ----------
+    given:
+        Two run ids, or their beginnings of at least 8 digits.
+
+    Raises
+    ------
+    BadInput
+        When an id isn't that of a finished comparison, or both are of the same.
+    StoreError
+        When the artifacts of one are incomplete.
+    """
+    _check_spelling(given)
+    client = connect()
+    parents = [_comparison(_find(client, text)) for text in given]
+    run_ids = tuple(parent.info.run_id for parent in parents)
+    _check_count(tuple(dict.fromkeys(run_ids)))
+    chosen = [_Chosen(parent, _whole(client, parent)) for parent in parents]
+    first, second = (read_comparison(run_id) for run_id in run_ids)
+    beside = tuple(dict.fromkeys((*first.models, *second.models)))
+    first, second = (replace(side, beside=beside) for side in (first, second))
+    reasons = {name: _reason(*(one.of(name) for one in chosen)) for name in first.splits if name in second.splits}
+    alike = {name for name, reason in reasons.items() if not reason}
+    return SideBySide(
+        (first, second),
+        (from_yaml(first.experiment), from_yaml(second.experiment)),
+        _comparable((first, second), [_only(one, alike) for one in chosen]) if alike else None,
+        {name: reason for name, reason in reasons.items() if reason},
+    )
+
+
+def _comparison(run: Run) -> Run:
+    """Return a run if it is a comparison."""
+    role = run.data.tags.get(records.ROLE, "not one of Photofinish")
+    if role != "comparison":
+        parent = run.data.tags.get(records.PARENT)
+        remedy = f"give its comparison's, {parent}" if parent else "give a comparison's run id"
+        raise BadInput(f"is no comparison ({role})", field=run.info.run_id, remedy=remedy)
+    return run
+
+
+def _reason(first: Sequence[Run], second: Sequence[Run]) -> str:
+    """Say why two comparisons' numbers on one dataset can't be compared; nothing where they can."""
+    if any(records.ROWS not in run.data.tags for run in (*first, *second)):
+        return "an older version didn't write down what its numbers rest on"
+    ours, theirs = (
+        {_cell(run)[1]: records.terms_of(run.data.tags, run.data.params) for run in runs} for runs in (first, second)
+    )
+    found = (
+        ", ".join(what for what, _ in differences(ours[resample], theirs[resample]))
+        for resample in ours
+        if resample in theirs
+    )
+    return next(filter(None, found), "")
+
+
+def _only(chosen: _Chosen, datasets: Collection[str]) -> _Chosen:
+    return replace(chosen, runs=[run for run in chosen.runs if run.data.params["dataset"] in datasets])
+
+
+def _comparable(sides: Sequence[ReportInput], chosen: Sequence[_Chosen]) -> CompareInput:
+    """Take out of two comparisons what can be compared."""
+    cells, left_out = _shared(chosen)
+    entries = []
+    for side, one in zip(sides, chosen, strict=True):
+        run_ids = [run.info.run_id for run in one.runs if _cell(run) in cells]
+        entries.append(_entry(side, run_ids))
+    splits = {name: split for name, split in sides[0].splits.items() if any(name == dataset for dataset, _ in cells)}
+    rows = {
+        name: frozenset(run.data.tags[records.ROWS] for run in chosen[0].of(name) if _cell(run) in cells)
+        for name in splits
+    }
+    return CompareInput(tuple(side.run_id for side in sides), tuple(entries), splits, rows, left_out)
+
+
+def _entry(side: ReportInput, run_ids: Collection[str]) -> Entry:
+    runs, ledger = (table[table["run_id"].isin(run_ids)] for table in (side.runs, side.ledger))
+    models = tuple(model for model in side.models if model in set(runs["model"]))
+    return Entry(side.run_id, models, side.spec, side.metrics, side.shared_tables, side.goal, runs, ledger)
 
 
 def _check_spelling(given: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ from pipeline.stages.tune import SearchPlan
 from pipeline.tracking import records
 from pipeline.tracking.afterwards import set_status_afterwards
 from pipeline.tracking.files import save_searches, save_split
-from pipeline.tracking.looks import looks_at
+from pipeline.tracking.looks import earlier_compare, looks_at
 from pipeline.tracking.provenance import Provenance
 from pipeline.tracking.records import Record
 from pipeline.tracking.store import connect, one_line
@@ -309,6 +309,8 @@ def write_compare(
 ) -> None:
     """Log what a `compare` has found as a run of its own, in the MLflow experiment of the first run that it names.
 
+    Runs that were compared before have their run already, and are logged there.
+
     Parameters
     ----------
     run_ids:
@@ -318,9 +320,13 @@ def write_compare(
     looks:
         Dataset → looks at them, this one included.
     folder:
-        With `verdicts.json`.
+        With `verdicts.json`, and the page where there is one.
     """
     client = connect()
+    earlier = earlier_compare(client, run_ids)
+    if earlier:
+        _log_compared(client, earlier, folder)
+        return
     first = client.get_run(run_ids[0])
     record = records.compare_record(first.data.tags[records.EXPERIMENT], run_ids, rows, looks, time.time())
     tags = {**record.tags, records.USER: getpass.getuser()}
@@ -328,10 +334,16 @@ def write_compare(
     run_id, status = run.info.run_id, "FAILED"
     try:
         client.log_batch(run_id, _metrics(record))
-        client.log_artifact(run_id, str(folder / "verdicts.json"))
+        _log_compared(client, run_id, folder)
         status = "FINISHED"
     finally:
         client.set_terminated(run_id, status)
+
+
+def _log_compared(client: MlflowClient, run_id: str, folder: Path) -> None:
+    client.log_artifact(run_id, str(folder / "verdicts.json"))
+    if (folder / "index.html").exists():
+        client.log_artifact(run_id, str(folder / "index.html"), "report")
 
 
 def fail_run(run_id: str, reason: str) -> None:

@@ -58,7 +58,7 @@ def test_one_model_is_no_comparison() -> None:
 def test_first_comparisons_settings_count() -> None:
     """Where comparisons have other settings than the first, a note says which and whose count."""
     entries = (entry("1", "a", equivalence=0.0), entry("2", "b"), entry("3", "c", alpha=0.1, equivalence=0.0))
-    assert CompareInput(("1" * 32, "2" * 32, "3" * 32), entries, {}, {}, ("d: left out.",)).notes() == [
+    assert CompareInput(("1" * 32, "2" * 32, "3" * 32), entries, {}, {}, ("d: left out.",)).notes({}) == [
         "d: left out.",
         "compare.equivalence: 0.0 counts, as in 11111111; 22222222 has 0.01.",
         "compare.alpha: 0.05 counts, as in 11111111; 33333333 has 0.1.",

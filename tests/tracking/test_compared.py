@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ training: {optimizer: Adam, lr: 0.05, epochs: 6}
 seeds: 2
 compare: {alpha: 0.1}
 """
+PICTURES = ("boundaries", "curves", "confusion")
+COMPARE, SIDE_BY_SIDE = ("compare",), ("report", "--compare")
 CHANGES = {
     "other data": "datasets.a+b.noise=0.3",
     "other split": "split.random_state=1",
@@ -107,16 +110,22 @@ def store(original: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     return replace(original, folder=tmp_path)
 
 
+def table_rows(page: str) -> list[list[str]]:
+    """Words in the cells of a page's table, row by row."""
+    rows = re.findall("<tr>(.*?)</tr>", page.rpartition("<tbody>")[2])
+    return [[re.sub("<.*?>", "", cell) for cell in re.findall("<t[hd].*?>(.*?)</t[hd]>", row)] for row in rows]
+
+
 def comparisons(folder: Path) -> list[str]:
     _, runs = runs_of(folder)
     return [run.info.run_id for run in runs if run.data.tags["photofinish.role"] == "comparison"]
 
 
-def refused(store: Store, capsys: pytest.CaptureFixture[str], *run_ids: str) -> str:
-    """The one line that `compare` answers with, having left nothing behind."""
+def refused(store: Store, capsys: pytest.CaptureFixture[str], *run_ids: str, command: Sequence[str] = COMPARE) -> str:
+    """The one line that a command answers with, having left nothing behind."""
     before = store.everything()
     capsys.readouterr()
-    assert main(["compare", *run_ids]) == 2
+    assert main([*command, *run_ids]) == 2
     assert store.everything() == before
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -279,6 +288,124 @@ def test_every_look_at_test_rows_counts(store: Store, capsys: pytest.CaptureFixt
     (rows,) = store.verdicts(*ids)["test_sets"].values()
     assert (rows["rows"], rows["part"], rows["looks"]) == (12, "test", 5)
     assert "a+b: these test rows have been looked at 5 times in this store" in capsys.readouterr().out
+
+
+def test_comparing_the_same_again_is_no_new_look(store: Store) -> None:
+    """What `compare` has shown once is shown again without another look or run; in the other order it is another."""
+    ids = [store.ids["both"], store.ids["one"]]
+    for expected in (5, 5):
+        assert main(["compare", *ids]) == 0
+        assert store.verdicts(*ids)["test_sets"]["a+b"]["looks"] == expected
+    (run,) = [run for run in runs_of(store.folder)[1] if run.data.tags["photofinish.role"] == "compare"]
+    assert run.data.metrics["looks/a_b"] == 5
+    assert main(["compare", *reversed(ids)]) == 0
+    assert store.verdicts(*reversed(ids))["test_sets"]["a+b"]["looks"] == 6
+
+
+def test_two_comparisons_side_by_side(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """`report --compare` gives the verdicts, the look and the run of `compare`, and a page with both sides' pictures.
+
+    Made again it is the same page to the byte, and no further look.
+    """
+    first, second = store.ids["both"], store.ids["one"]
+    folder = store.folder / "reports" / f"compare-{first[:8]}-{second[:8]}"
+    assert main(["report", "--compare", first[:8], second]) == 0
+    assert f"report    {folder.relative_to(store.folder) / 'index.html'}" in capsys.readouterr().out
+    page = (folder / "index.html").read_bytes()
+    assert main(["report", "--compare", first, second, "--jobs", "2"]) == 0
+    assert (folder / "index.html").read_bytes() == page
+    judged = store.verdicts(first, second)
+    assert judged["test_sets"]["a+b"]["looks"] == 5
+    (run,) = [run for run in runs_of(store.folder)[1] if run.data.tags["photofinish.role"] == "compare"]
+    assert [file.path for file in store.client.list_artifacts(run.info.run_id, "report")] == ["report/index.html"]
+    assert main(["compare", first, second]) == 0
+    assert store.verdicts(first, second) == judged
+    pictures = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
+    of_both = {f"figures/{side[:8]}/a+b_{kind}.png" for side in (first, second) for kind in PICTURES}
+    assert pictures == {"forest.png", *of_both, *(f"figures/{side[:8]}/headline.png" for side in (first, second))}
+
+
+def test_page_says_what_differs_and_which_scores_are_judged(store: Store) -> None:
+    """Settings that differ are a row with both values; scores stand side by side, with a verdict where there is one."""
+    first, second = store.ids["both"], store.ids["one"]
+    assert main(["report", "--compare", first, second]) == 0
+    name = f"compare-{first[:8]}-{second[:8]}"
+    page = (store.folder / "reports" / name / "index.html").read_text(encoding="utf-8")
+    differing, scores = (table_rows(text) for text in page.split("</table>")[:2])
+    values = {row[0]: tuple(row[1:]) for row in differing}
+    assert values["name"] == ("both", "one")
+    assert values["training.epochs"] == ("3", "6")
+    assert values["compare.alpha"] == ("0.05", "0.1")
+    assert values["datasets.wine"][1] == "–"
+    assert not any(key.startswith(("models.relu", "data of", "torch")) for key in values)
+    rows = {(row[0], row[1]): row[2:] for row in scores}
+    assert list(rows) == [(dataset, model) for dataset in ("a+b", "wine") for model in ("linear", "relu")]
+    (verdict,) = [one for one in store.verdicts(first, second)["verdicts"] if one["primary"]]
+    _, ours, theirs, _, _, _, decision = rows["a+b", "relu"]
+    assert (ours[:5], theirs[:5]) == (f"{verdict['baseline_score']:.3f}", f"{verdict['model_score']:.3f}")
+    assert decision == verdict["decision"]
+    assert {rows[key][2] for key in rows if key != ("a+b", "relu")} == {"–"}
+    assert "wine_boundaries" not in page
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("other data", "other data content (SHA-256 "),
+        ("other split", "other test rows (SHA-256 "),
+        ("other rule", "threshold rule 0.5 against f1"),
+        ("no test rows", "test rows against validation rows"),
+    ],
+)
+def test_what_cannot_be_compared_is_shown_without_a_verdict(
+    name: str, reason: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers on other grounds are shown with the reason for no verdict; that is no look, and leaves no run."""
+    ids, runs = [store.ids["one"], store.ids[name]], store.everything()[0]
+    assert main([*SIDE_BY_SIDE, *ids]) == 0
+    assert f"a+b: no verdict: {reason}" in capsys.readouterr().out
+    folder = store.folder / "reports" / "-".join(["compare", *(run_id[:8] for run_id in ids)])
+    assert {path.name for path in folder.iterdir()} == {"index.html", "figures"}
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert f"a+b: no verdict: {reason}" in page
+    assert "None of the datasets can be compared" in page
+    assert store.everything()[0] == runs
+
+
+def test_resamples_of_one_side_are_left_out_side_by_side(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a comparison with more resamples the verdict is on those that both have, as in `compare`."""
+    first, second = store.ids["resampled"], store.ids["both"]
+    assert main([*SIDE_BY_SIDE, first, second]) == 0
+    assert "a+b: compared on resample 0 alone, which all of the runs have." in capsys.readouterr().out
+    written = store.verdicts(first, second)
+    assert main(["compare", first, second]) == 0
+    assert store.verdicts(first, second) == written
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["{one}", "{one}"], "{one}: is the only run named"),
+        (["{one}", "0" * 32], "0" * 32 + ": no such run in sqlite:///"),
+        (["{one}", "relu"], "relu: is no run id"),
+        (["{one}", "{child}"], "{child}: is no comparison (model); give its comparison's, {one}"),
+        (["{one}", "{not evaluated}"], "{not evaluated}: has no evaluated model runs"),
+        (["{one}", "{killed}"], "{killed}: isn't finished (KILLED)"),
+        (["{one}"], "argument --compare: expected 2 arguments"),
+        (["{one}", "{both}", "{resampled}"], "--compare: names all that is shown"),
+        ([], "argument --compare: expected 2 arguments"),
+    ],
+)
+def test_what_cannot_stand_side_by_side(
+    given: list[str], expected: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Anything but two finished comparisons: exit code 2, and a line that begins with what is wrong."""
+    ids = {**store.ids, "child": store.children("one")[0]}
+    if "killed" in expected:
+        ids["killed"] = store.ids["other rule"]
+        store.client.set_terminated(ids["killed"], "KILLED")
+    line = refused(store, capsys, *(text.format(**ids) for text in given), command=SIDE_BY_SIDE)
+    assert line.startswith(f"photofinish: {expected.format(**ids)}")
 
 
 def test_report_shows_the_looks_of_its_day(store: Store, finished: Finished) -> None:

@@ -313,13 +313,32 @@ def test_report_is_rebuilt_from_the_store_alone(
     finished: Finished = request.getfixturevalue(fixture)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished.folder / 'mlflow.db'}")
-    assert main(["report", finished.parent.info.run_id]) == 0
+    assert main(["report", finished.parent.info.run_id, "--jobs", "1"]) == 0
     assert capsys.readouterr().err == ""
     rebuilt = tmp_path / "reports" / "tiny"
     for name in ("index.html", "metrics.csv", "verdicts.json"):
         assert (rebuilt / name).read_bytes() == (finished.report / name).read_bytes()
     for name in ("predictions.parquet", "history.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(rebuilt / name), pd.read_parquet(finished.report / name))
+
+
+def test_pictures_are_the_same_whoever_draws_them(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawn here or by two workers: page, pictures, SVGs (asked for) and data are the same to the byte."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished.folder / 'mlflow.db'}")
+    for jobs in ("1", "2"):
+        arguments = [finished.parent.info.run_id, "--svg", "--jobs", jobs, "--reports", jobs]
+        assert main(["report", *arguments]) == 0
+    here, workers = (
+        {path.name: path.read_bytes() for path in Path(jobs, "tiny").rglob("*") if path.is_file()} for jobs in "12"
+    )
+    assert here == workers
+    pictures = {path.stem for path in (finished.report / "figures").glob("*.png")}
+    assert {Path(name).stem for name in here if name.endswith(".svg")} == pictures
+    assert ">decision boundary</text>" in here["circles_boundaries.svg"].decode()
+    assert here["circles_boundaries.png"] == (finished.report / "figures" / "circles_boundaries.png").read_bytes()
 
 
 def test_report_of_an_experiment_takes_its_newest_comparison(

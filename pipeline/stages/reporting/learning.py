@@ -150,12 +150,21 @@ def strip(snapshots: Snapshots, n_classes: int, threshold: float) -> bytes:
     """Draw all frames below one another, a pixel a grid point, as WebP; colours change at the threshold."""
     from PIL import Image
 
-    table = code_table(n_classes)
-    palette = np.rint(255 * probability_image(decode(table, n_classes), threshold)).astype(np.uint8)
+    palette = np.rint(255 * colours(n_classes, threshold)).astype(np.uint8)
     upright = snapshots.codes[:, ::-1]  # pictures begin at the top, where the second feature is highest
     file = io.BytesIO()
     Image.fromarray(palette[upright].reshape(-1, upright.shape[2], 3)).save(file, "WEBP", lossless=True, method=6)
     return file.getvalue()
+
+
+def colours(n_classes: int, threshold: float) -> Floats:
+    """Return the tint of every code, red, green and blue in 0…1, shape (codes, 3)."""
+    table = code_table(n_classes)
+    probabilities = decode(table, n_classes)
+    if n_classes > 2:  # a class that barely leads would be as grey as any other: half the tint is its own
+        certain = np.repeat(np.eye(n_classes), len(table) // n_classes, axis=0)
+        probabilities = (probabilities + certain) / 2
+    return probability_image(probabilities, threshold)
 
 
 def boundary(probabilities: Floats, threshold: float) -> str:
@@ -175,14 +184,14 @@ def boundary(probabilities: Floats, threshold: float) -> str:
 
 def _points(split: Split, plane: Snapshots) -> Iterator[Points]:
     """Yield the rows that training saw, train rows first: class by class, since each class has its colour."""
-    colours = class_colours(len(split.dataset.class_names))
+    of_class = class_colours(len(split.dataset.class_names))
     points = points_frame(split)
     for part, most in (("train", MOST_TRAIN), (split.monitored, MOST_MONITORED)):
         for label, rows in thinned(points, part, most).groupby("label"):
             across = (rows["x"].to_numpy() - plane.x[0]) / (plane.x[-1] - plane.x[0])
             down = (plane.y[-1] - rows["y"].to_numpy()) / (plane.y[-1] - plane.y[0])
             placed = np.rint(SIDE * np.stack([across, down], axis=1)).astype(int)
-            yield Points(colours[int(str(label))], part != "train", "".join(f"M{x} {y}h0" for x, y in placed))
+            yield Points(of_class[int(str(label))], part != "train", "".join(f"M{x} {y}h0" for x, y in placed))
 
 
 def _axis(name: str, values: Floats) -> Axis:

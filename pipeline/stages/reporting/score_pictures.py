@@ -23,7 +23,7 @@ def curve_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
         f" {monitored} values after it.",
         lambda: findings.curves(source, name),
         lambda: curves.curve_frame(history),
-        lambda: curves.draw_curves(history, source.models, monitored),
+        lambda: curves.draw_curves(history, source.coloured, monitored),
     )
 
 

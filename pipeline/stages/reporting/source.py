@@ -59,6 +59,12 @@ class ReportInput:
     looks: Mapping[str, int] = field(default_factory=dict)  # dataset → looks at its final rows in the store
     experiment: str = ""  # the file with every default filled in, as YAML
     diff: str = ""  # changes that weren't committed
+    beside: tuple[str, ...] = ()  # models of the comparisons shown beside this one
+
+    @property
+    def coloured(self) -> tuple[str, ...]:
+        """All models on one page: their place here gives each its colour, which is the same all over the page."""
+        return tuple(dict.fromkeys((*self.beside, *self.models)))
 
     def of(self, dataset: str, table: pd.DataFrame) -> pd.DataFrame:
         """Return one dataset's rows of a table, those of resample 0: what a picture shows."""

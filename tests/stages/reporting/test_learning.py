@@ -10,8 +10,8 @@ from PIL import Image
 
 from pipeline.artifacts import Snapshots
 from pipeline.figures.palette import probability_image
-from pipeline.planes import decode, encode, grid, grid_points
-from pipeline.stages.reporting.learning import SIDE, boundary, learning, strip
+from pipeline.planes import encode, grid, grid_points
+from pipeline.stages.reporting.learning import SIDE, boundary, colours, learning, strip
 from pipeline.stages.reporting.page import render
 from pipeline.stages.reporting.pictures import all_pictures
 from pipeline.stages.reporting.source import ReportInput
@@ -79,8 +79,20 @@ def test_a_strip_has_a_pixel_a_grid_point(n_classes: int) -> None:
         pixels = np.asarray(image.convert("RGB"))
     assert pixels.shape == (10, 7, 3)
     for frame in (0, 1):
-        expected = np.rint(255 * probability_image(decode(codes[frame], n_classes), 0.3))
+        expected = np.rint(255 * colours(n_classes, 0.3))[codes[frame]]
         assert np.array_equal(pixels[5 * frame : 5 * frame + 5][::-1], expected)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_a_tint_is_the_more_its_classs_the_surer(n_classes: int) -> None:
+    """The further a class leads, the nearer its tint comes to that of certainty; it differs with the least lead."""
+    tints = colours(n_classes, 0.5).reshape(n_classes, -1, 3)  # class by class, from no lead to certainty
+    sure = probability_image(np.eye(n_classes))
+    distance = np.linalg.norm(tints - sure[:, None], axis=-1)
+    assert (np.diff(distance, axis=1) <= 1e-12).all()
+    assert distance[:, -1] == pytest.approx(0, abs=1e-12)
+    apart = np.linalg.norm(tints[:, None, 1] - tints[None, :, 1], axis=-1)
+    assert apart[np.triu_indices(n_classes, 1)].min() > 0.03
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.3])
