@@ -20,7 +20,7 @@ from pipeline.figures.boundaries import Boundary, draw_field, draw_points
 from pipeline.figures.canvas import LABEL, TICK, TITLE, dot, legend, plain, text_width
 from pipeline.figures.palette import COUNTS, INK, QUIET, class_colours
 
-SIDE = 4.0  # inches, of a square picture; of more for many classes
+SIDE = 3.6  # inches, of a square picture; of more for many classes
 _CELL = 0.42  # inches that a count of four digits takes
 _SCALE = 0.8  # of markers and lines, against those of a report's boundaries
 _MARGIN, _TOP = 0.1, 0.62  # inches around the panel, and above it for the heading
@@ -87,10 +87,13 @@ class SmallConfusion:
         ]
 
     def draw(self, counts: Integers, name: str, detail: str) -> Figure:
-        """Show a matrix, shape (truth, predicted), headed by a name and a quieter line."""
+        """Show a matrix, shape (truth, predicted), under a name and a quieter line.
+
+        Colours go up to all rows of the largest class, so that they mean the same in every run on the same rows.
+        """
         self._heading.show(name, detail)
         self._image.set_data(counts)
-        most = max(int(counts.max()), 1)
+        most = max(int(counts.sum(axis=1).max()), 1)
         self._image.set_clim(0, most)
         for cell, count in zip(self._cells, counts.flat, strict=True):
             cell.set(text=f"{count:,}", color="white" if count > 0.6 * most else INK)

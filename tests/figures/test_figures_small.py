@@ -43,12 +43,13 @@ def test_nothing_of_a_run_stays_in_the_next_runs_boundary(points: pd.DataFrame) 
 
 
 def test_nothing_of_a_run_stays_in_the_next_runs_confusion() -> None:
-    """A run's counts and their colours are its own, whatever was drawn into the figure before."""
+    """A run's counts are its own, whatever was drawn into the figure before, and colours go up to a class's rows."""
     used, fresh = (SmallConfusion(["a", "b"]) for _ in range(2))
     used.draw(np.array([[90, 3], [4, 80]]), "d · first", "seed 0")
     counts = np.array([[1, 10], [9, 2]])
     drawn = used.draw(counts, "d · second", "seed 1")
     assert [text.get_text() for text in drawn.axes[0].texts] == ["1", "10", "9", "2"]
+    assert drawn.axes[0].images[0].get_clim() == (0, 11)
     np.testing.assert_array_equal(pixels(drawn), pixels(fresh.draw(counts, "d · second", "seed 1")))
 
 

@@ -37,4 +37,4 @@ def test_counts_are_of_final_rows_at_the_runs_own_threshold() -> None:
     drawn = RunPictures(made).draw(model)["confusion.png"]
     assert drawn == png(expected)
     with Image.open(io.BytesIO(drawn)) as image:
-        assert image.size == (400, 400)
+        assert image.size == (360, 360)
