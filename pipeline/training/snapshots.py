@@ -72,9 +72,8 @@ class Recorder:
         features_1fn = torch.from_numpy(self._scaled).T[None].to(population.stack.flat)
         with torch.inference_mode():
             blocks = [logits(population.stack, block) for block in torch.split(features_1fn, BLOCK, dim=2)]
-            logits_pon = (
-                torch.cat(blocks, dim=2).nan_to_num_().cpu()
-            )  # of members that have diverged, not yet found out
+            # Members that have diverged may be in the stack still.
+            logits_pon = torch.cat(blocks, dim=2).nan_to_num_().cpu()
             if self._task == "multiclass":
                 return torch.softmax(logits_pon, dim=1)
             positive = torch.sigmoid(logits_pon)
