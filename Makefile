@@ -16,11 +16,7 @@ lint:  ## ruff and mypy
 
 gallery:  ## the pictures that the README shows, made anew
 	python -m pipeline run linear_vs_relu
-	cp reports/linear_vs_relu/figures/headline.png reports/gallery/linear_vs_relu.png
-	cd reports/linear_vs_relu/figures && cp forest.png moons_disagreement.png moons_thresholds.png moons_tuning.png \
-	  ../../gallery/
-	python -c "from pipeline.figures.activations import draw_activations; \
-	  draw_activations().savefig('reports/gallery/activations.png', dpi=110)"
+	python -m reports.gallery.make
 
 ui:  ## the MLflow UI on the runs made here
 	mlflow ui --backend-store-uri sqlite:///mlflow.db

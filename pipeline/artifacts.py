@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
 
 Task = Literal["binary", "multiclass", "regression"]
 Part = Literal["train", "validation", "test"]
@@ -147,6 +148,19 @@ class History:
 
 
 @dataclass(frozen=True, eq=False)
+class Snapshots:
+    """What one network said over the plane of a two-feature dataset, after some of its epochs.
+
+    `codes` are class probabilities on the grid, as `pipeline.planes.encode` writes them.
+    """
+
+    epochs: Integers  # (frames,): epochs trained by then, ascending
+    x: Floats  # (columns,): first feature in original units, ascending and evenly spaced
+    y: Floats  # (rows,): second feature, likewise
+    codes: Bytes  # (frames, rows, columns)
+
+
+@dataclass(frozen=True, eq=False)
 class TrainedModel:
     """One model run: dataset × model × seed × resample after training, or what became of it."""
 
@@ -161,6 +175,7 @@ class TrainedModel:
     seconds: float  # this run's share of its population's training time
     failure: str | None = None  # why it stopped early: "train/loss became nan in epoch 17"
     resample: int = 0
+    snapshots: Snapshots | None = None  # of resample 0, where it lies in the plane and training didn't fail
 
 
 @dataclass(frozen=True)

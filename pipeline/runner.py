@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.comparison.outcome import Outcome
+    from pipeline.stages.reporting.run_pictures import RunPictures
     from pipeline.stages.reporting.source import ReportInput
     from pipeline.stages.tuning.study import Storage
     from pipeline.tracking.provenance import Provenance
@@ -348,11 +349,12 @@ def _write_population(
     best = best_run(trained) if evaluated and task.split.resample == 0 else None
     if evaluated and any(run_of.failure is None for run_of in trained):
         comparison.mark_look(task.split)
+    pictures = _run_pictures(task.split) if evaluated else None
     for run_of in trained:
         run_id = comparison.write_training(run_of, task.split)
         model = evaluate(task.split, run_of, task.goal) if evaluated else EvaluatedModel(run_of)
-        if evaluated:
-            comparison.write_evaluation(model, run_id)
+        if pictures is not None:
+            comparison.write_evaluation(model, task.split, run_id, pictures.draw(model))
         if run_of is best:
             comparison.write_servable(model, task.split, run_id)
             progress.best[run_of.dataset, run_of.model] = run_id
@@ -361,6 +363,12 @@ def _write_population(
         progress.run_ids[run_key(run_of)] = run_id
         if evaluated:
             walk.listener.advance("evaluate", 1)
+
+
+def _run_pictures(split: Split) -> RunPictures:
+    from pipeline.stages.reporting.run_pictures import RunPictures
+
+    return RunPictures(split)
 
 
 def best_run(trained: list[TrainedModel]) -> TrainedModel | None:
@@ -401,7 +409,11 @@ def _conclude(
         return finished
     from pipeline.stages.reporting.source import ReportInput, Representative, median_runs
 
-    networks = {run_key(model.trained): model.trained.network for model in progress.models}
+    trained = {run_key(model.trained): model.trained for model in progress.models}
+    medians = {
+        (dataset, model): (run_id, trained[dataset, model, seed, 0])
+        for (dataset, model), (seed, run_id) in median_runs(runs, finished.metrics).items()
+    }
     source = ReportInput(
         run_id=finished.run_id,
         name=experiment.name,
@@ -415,8 +427,7 @@ def _conclude(
         ledger=ledger,
         history=history,
         representatives={
-            (dataset, model): Representative(seed, run_id, networks[dataset, model, seed, 0])
-            for (dataset, model), (seed, run_id) in median_runs(runs, finished.metrics).items()
+            key: Representative(one.seed, run_id, one.network, one.snapshots) for key, (run_id, one) in medians.items()
         },
         provenance=origin.summary(),
         diff=origin.diff,

@@ -1,4 +1,4 @@
-"""How metrics are named and written: shares of rows in points (hundredths), everything else as it is."""
+"""How metrics and hyperparameters are named and written: shares of rows in points (hundredths), the rest as it is."""
 
 from __future__ import annotations
 
@@ -61,3 +61,8 @@ def _number(value: float, decimals: int) -> str:
         return "0"
     text = f"{value:.{decimals}f}"
     return (text if float(text) else text.lstrip("-")).replace("-", "−")
+
+
+def value_text(value: object) -> str:
+    """Write a hyperparameter's value as an experiment file would, real numbers to three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else "null" if value is None else str(value)

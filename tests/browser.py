@@ -35,12 +35,13 @@ def browser() -> Iterator[Browser]:
 
     with (
         sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=_executable(playwright), args=ARGUMENTS) as browser,
+        playwright.chromium.launch(executable_path=executable(playwright), args=ARGUMENTS) as browser,
     ):
         yield browser
 
 
-def _executable(playwright: Playwright) -> str:
+def executable(playwright: Playwright) -> str:
+    """Path of the Chromium that is installed; the test is skipped where there is none."""
     installed = next(filter(None, map(shutil.which, NAMES)), playwright.chromium.executable_path)
     if not Path(installed).exists():
         pytest.skip("no Chromium: apt-get install chromium, or playwright install chromium")

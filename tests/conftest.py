@@ -15,6 +15,8 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from pipeline.cli import main
+from pipeline.stages.reporting.source import ReportInput
+from pipeline.tracking.reader import read_comparison
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -73,6 +75,13 @@ class Finished:
         wanted = {"dataset": dataset, "model": model, "seed": str(seed), "resample": str(resample)}
         (run,) = [run for run in self.children if wanted.items() <= run.data.params.items()]
         return run
+
+
+def report_input(finished: Finished) -> ReportInput:
+    """What a finished comparison's report is made from, read back from its store."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished.folder / 'mlflow.db'}")
+        return read_comparison(finished.parent.info.run_id)
 
 
 def runs_of(folder: Path) -> tuple[MlflowClient, list[Run]]:

@@ -29,6 +29,7 @@ from pipeline.figures.canvas import (
 from pipeline.figures.palette import FAINT, INK, QUIET, class_colours, probability_image
 from pipeline.labels import predicted_labels, threshold_text
 
+BAYES = "Bayes rule"
 MOST_TRAIN, MOST_FINAL = 2000, 800  # points drawn at most; more would only hide the background
 _TALLEST, _WIDEST = 8.2, 12.0  # inches for all panels of the headline
 
@@ -60,27 +61,6 @@ class BayesRule:
     posterior: Floats  # (rows, columns, classes)
 
 
-def grid(features: Floats, points: int = 200) -> tuple[Floats, Floats]:
-    """Span the range of two features, padded by 8 % on each side.
-
-    Parameters
-    ----------
-    features:
-        Shape (rows, 2), original units.
-    points:
-        Grid points along each axis.
-
-    Returns
-    -------
-    tuple
-        Ascending values of the first and of the second feature, shape (points,) each.
-    """
-    low, high = features.min(axis=0), features.max(axis=0)
-    pad = np.where(high > low, 0.08 * (high - low), 1.0)  # a constant feature still gets a plane to draw on
-    x, y = (np.linspace(low[axis] - pad[axis], high[axis] + pad[axis], points) for axis in (0, 1))
-    return x, y
-
-
 def points_frame(split: Split) -> pd.DataFrame:
     """Rows of a two-feature dataset as points: x, y (original units), label, part.
 
@@ -98,24 +78,31 @@ def points_frame(split: Split) -> pd.DataFrame:
     return pd.DataFrame({"x": x, "y": y, "label": data.target[rows].astype(np.int64), "part": names})
 
 
-def boundary_frame(boundaries: Mapping[str, Boundary | None]) -> pd.DataFrame:
-    """Return what networks say over the plane, at every other grid point along each axis.
+def plane_frame(boundaries: Mapping[str, Boundary | None], truth: BayesRule | None = None) -> pd.DataFrame:
+    """Probabilities over the plane, at every other grid point of each axis; none of a model that diverged.
 
     Returns
     -------
     pandas.DataFrame
-        model, x, y (original units), predicted (class index), p_predicted (its probability).
+        model (the Bayes rule, where it is known, comes last as `BAYES`), seed, x, y (original units), p_0 … p_k.
     """
     frames = []
     for model, boundary in boundaries.items():
         if boundary is not None:
-            x, y = np.meshgrid(boundary.x[::2], boundary.y[::2])
-            labels, table = boundary.labels[::2, ::2], boundary.probabilities[::2, ::2]
-            chosen = np.take_along_axis(table, labels[..., None], axis=-1)
-            columns = {"x": x, "y": y, "predicted": labels, "p_predicted": chosen}
-            flat = {name: values.ravel() for name, values in columns.items()}
-            frames.append(pd.DataFrame({"model": model, **flat}))
-    return pd.concat(frames, ignore_index=True)
+            frame = _grid_frame(boundary.x, boundary.y, boundary.probabilities)
+            frames.append(frame.assign(model=model, seed=boundary.seed))
+    if truth is not None:
+        frames.append(_grid_frame(truth.x, truth.y, truth.posterior).assign(model=BAYES))
+    found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["model", "seed", "x", "y"])
+    return found[["model", "seed", *found.columns.drop(["model", "seed"])]].astype({"seed": "Int64"})
+
+
+def _grid_frame(x: Floats, y: Floats, probabilities: Floats) -> pd.DataFrame:
+    """Long form of a plane, row by row from the lowest y."""
+    columns, rows = (axis.ravel() for axis in np.meshgrid(x[::2], y[::2]))
+    table = probabilities[::2, ::2].reshape(len(columns), -1)
+    shares = {f"p_{label}": table[:, label] for label in range(table.shape[1])}
+    return pd.DataFrame({"x": columns, "y": rows} | shares)
 
 
 def draw_boundaries(
@@ -146,7 +133,7 @@ def draw_boundaries(
         Where the law of the data is known: drawn as a dashed line where the best class changes.
     """
     names = [plain_class(name, 1.8) for name in class_names]
-    symbols, wording = _legend(points, part, bayes=truth is not None)
+    symbols, wording = points_legend(points, part, bayes=truth is not None)
     labels = [*names, *wording]
     across, width = balanced(len(boundaries), 4), 3.3 if len(boundaries) > 1 else 4.4
     margin = (0.3, 0.35 + legend_height(across * width, labels))
@@ -166,12 +153,12 @@ def draw_boundaries(
 def _model_panel(axes: Axes, name: str, boundary: Boundary | None, points: pd.DataFrame, part: str) -> None:
     """Draw one model with its own heading."""
     if boundary is None:
-        _blank(axes, "diverged")
+        draw_blank(axes, "diverged")
         title(axes, name, "no finished run")
         return
-    _plane(axes, boundary, points, part, scale=1.0)
+    draw_plane(axes, boundary, points, part, scale=1.0)
     moved = f"\nline at the threshold {threshold_text(boundary.threshold)}" if _is_moved(boundary) else ""
-    title(axes, name, f"seed {boundary.seed}: {_percent(boundary.accuracy)} of {part} rows right{moved}")
+    title(axes, name, f"seed {boundary.seed}: {percent(boundary.accuracy)} of {part} rows right{moved}")
 
 
 def _is_moved(boundary: Boundary | None) -> bool:
@@ -215,7 +202,7 @@ def draw_headline(
         row[0].set_ylabel(plain(dataset, height - 0.3, size=TITLE + 2, bold=True), labelpad=6, **heading)
     for panel, model in zip(rows[0], models, strict=True):
         panel.set_title(plain(model, width - 0.2, size=TITLE + 2, bold=True), pad=6, **heading)
-    symbols, labels = _legend(next(iter(panels_of.values()))[1], part, counts=False, bayes=bool(truths))
+    symbols, labels = points_legend(next(iter(panels_of.values()))[1], part, counts=False, bayes=bool(truths))
     legend_below(figure, symbols, labels, f"in the corner: {part} rows predicted right")
     return figure
 
@@ -225,13 +212,13 @@ def _headline_panel(axes: Axes, boundary: Boundary | None, points: pd.DataFrame,
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color(FAINT)
     if boundary is None:
-        _blank(axes, "diverged" if known else "not run")
+        draw_blank(axes, "diverged" if known else "not run")
         return
-    _plane(axes, boundary, points, part, scale=0.7)
+    draw_plane(axes, boundary, points, part, scale=0.7)
     axes.text(
         0.97,
         0.04,
-        _percent(boundary.accuracy),
+        percent(boundary.accuracy),
         transform=axes.transAxes,
         ha="right",
         va="bottom",
@@ -243,27 +230,32 @@ def _headline_panel(axes: Axes, boundary: Boundary | None, points: pd.DataFrame,
     )
 
 
-def _blank(axes: Axes, reason: str) -> None:
+def draw_blank(axes: Axes, reason: str) -> None:
     """Say in an empty panel why it is empty."""
     axes.set_facecolor("#F6F7F8")
     axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", fontsize=13, color=QUIET)
 
 
-def _plane(axes: Axes, boundary: Boundary, points: pd.DataFrame, part: str, *, scale: float) -> None:
+def draw_plane(axes: Axes, boundary: Boundary, points: pd.DataFrame, part: str, *, scale: float) -> None:
     """Draw background, boundary and points into a panel; `scale` is the markers' size."""
+    draw_field(axes, boundary, scale)
+    draw_points(axes, points, part, boundary.probabilities.shape[-1], scale)
+
+
+def draw_field(axes: Axes, boundary: Boundary, scale: float) -> None:
+    """Draw what a network says over the plane: tints, and lines where the predicted class changes."""
     x, y = boundary.x, boundary.y
     half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2  # a pixel's centre is its grid point
     extent = (x[0] - half_x, x[-1] + half_x, y[0] - half_y, y[-1] + half_y)
     image = probability_image(boundary.probabilities, boundary.threshold)
     axes.imshow(image, extent=extent, origin="lower", aspect="auto", interpolation="bilinear", zorder=0)
     _decision_lines(axes, boundary, scale)
-    _points(axes, points, part, boundary.probabilities.shape[-1], scale)
     axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
 
 
 def _decision_lines(axes: Axes, boundary: Boundary, scale: float) -> None:
     """Draw where the predicted class changes: what a class has more than it takes to be predicted is zero there."""
-    for lead in _leads(boundary):
+    for lead in leads(boundary.probabilities, boundary.threshold):
         if lead.min() < 0 < lead.max():  # a network that always says the same has no boundary
             axes.contour(boundary.x, boundary.y, lead, [0.0], colors=INK, linewidths=1.9 * scale, zorder=2)
 
@@ -278,21 +270,35 @@ def _bayes_lines(axes: Axes, truth: BayesRule, scale: float) -> None:
             axes.contour(truth.x, truth.y, lead, [0.0], colors=INK, linewidths=width, linestyles=[style], zorder=4)
 
 
-def _leads(boundary: Boundary) -> list[Floats]:
-    """Lead of class 1 over the threshold; of more classes each class's lead over the best other one."""
-    probabilities = boundary.probabilities
+def leads(probabilities: Floats, threshold: float) -> list[Floats]:
+    """What each class has more than it takes to be predicted: zero where the prediction changes.
+
+    Of two classes that is the lead of class 1 over the threshold alone; of more, each class's lead over the best other.
+
+    Parameters
+    ----------
+    probabilities:
+        Shape (..., classes).
+    threshold:
+        On the probability of class 1, of two classes.
+
+    Returns
+    -------
+    list
+        Of arrays, shape (...).
+    """
     if probabilities.shape[-1] == 2:
-        return [probabilities[..., 1] - boundary.threshold]
+        return [probabilities[..., 1] - threshold]
     return [
         probabilities[..., index] - np.delete(probabilities, index, axis=-1).max(axis=-1)
         for index in range(probabilities.shape[-1])
     ]
 
 
-def _points(axes: Axes, points: pd.DataFrame, part: str, n_classes: int, scale: float) -> None:
+def draw_points(axes: Axes, points: pd.DataFrame, part: str, n_classes: int, scale: float) -> None:
     """Draw train rows small and pale, and the final rows outlined."""
     colours = np.array(class_colours(n_classes))
-    train, final = _thinned(points, "train", MOST_TRAIN), _thinned(points, part, MOST_FINAL)
+    train, final = thinned(points, "train", MOST_TRAIN), thinned(points, part, MOST_FINAL)
     axes.scatter(train["x"], train["y"], c=colours[train["label"]], s=11 * scale**2, alpha=0.5, linewidths=0, zorder=1)
     axes.scatter(
         final["x"],
@@ -305,13 +311,13 @@ def _points(axes: Axes, points: pd.DataFrame, part: str, n_classes: int, scale: 
     )
 
 
-def _thinned(points: pd.DataFrame, part: str, most: int) -> pd.DataFrame:
+def thinned(points: pd.DataFrame, part: str, most: int) -> pd.DataFrame:
     """Rows of a part, or a fixed random choice of them when there are too many to see."""
     rows = points[points["part"] == part]
     return rows if len(rows) <= most else rows.sample(most, random_state=0)
 
 
-def _legend(
+def points_legend(
     points: pd.DataFrame, part: str, *, counts: bool = True, bayes: bool = False
 ) -> tuple[list[Artist], list[str]]:
     """Symbols and wording for the points and the lines."""
@@ -322,11 +328,11 @@ def _legend(
     symbols: list[Artist] = [dot("#A9B0BA", 4), dot("#6B7480", 8, edge="white"), line(INK, width=1.9)]
     labels.append("decision boundary")
     if bayes:
-        return [*symbols, line(INK, "--", 1.5)], [*labels, "Bayes rule"]
+        return [*symbols, line(INK, "--", 1.5)], [*labels, BAYES]
     return symbols, labels
 
 
-def _percent(accuracy: float) -> str:
+def percent(accuracy: float) -> str:
     """An accuracy as a percentage; 100 % is kept for no mistake at all."""
     shown = accuracy if accuracy >= 1 else min(accuracy, 0.999)
     return f"{100 * shown:.1f} %" if accuracy < 1 else "100 %"

@@ -137,15 +137,21 @@ def title(axes: Axes, name: str, detail: str = "") -> None:
         below.set_in_layout(False)  # the name's distance makes room for it; its width must not shrink the panel
 
 
-def caption(figure: Figure, *sentences: str) -> None:
-    """Say above all panels what they don't say themselves; empty sentences are left out."""
+def wrapped(width: float, sentences: Sequence[str]) -> str:
+    """Put sentences side by side where a line of so many inches holds them; empty ones are left out."""
     lines: list[str] = []
     for sentence in filter(None, sentences):
         joined = f"{lines[-1]}; {sentence}" if lines else sentence
-        fits = lines and text_width(joined, LABEL - 0.5) < figure.get_figwidth() - 0.3
+        fits = lines and text_width(joined, LABEL - 0.5) < width - 0.3
         lines = [*lines[:-1], joined] if fits else [*lines, sentence]
-    if lines:
-        figure.suptitle("\n".join(lines), fontsize=LABEL - 0.5, color=QUIET)
+    return "\n".join(lines)
+
+
+def caption(figure: Figure, *sentences: str) -> None:
+    """Say above all panels what they don't say themselves; empty sentences are left out."""
+    text = wrapped(figure.get_figwidth(), sentences)
+    if text:
+        figure.suptitle(text, fontsize=LABEL - 0.5, color=QUIET)
 
 
 def legend(owner: Figure | Axes, handles: Sequence[Artist], labels: Sequence[str], **options: Any) -> Legend:
@@ -165,7 +171,7 @@ def legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str
     made = legend(figure, handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.4)
     if heading:
         made.set_title(heading, FontProperties(size=LABEL - 0.5))
-        made.get_title().set_color(QUIET)
+        made.get_title().set(color=QUIET, multialignment="center")
     return made
 
 
@@ -214,10 +220,10 @@ def present(frame: pd.DataFrame, models: Sequence[str]) -> list[str]:
     return kept
 
 
-def absent_note(models: Sequence[str], shown: Sequence[str]) -> str:
-    """Name the models that a picture has to leave out."""
+def absent_note(models: Sequence[str], shown: Sequence[str], what: str = "finished run") -> str:
+    """Name the models that a picture has to leave out, for want of what it shows."""
     absent = [plain(model) for model in models if model not in shown]
-    return f"no finished run of {', '.join(absent)}" if absent else ""
+    return f"no {what} of {', '.join(absent)}" if absent else ""
 
 
 def seeds_note(n_seeds: int) -> str:

@@ -96,7 +96,7 @@ def draw_curves(history: pd.DataFrame, models: Sequence[str], monitored: str) ->
     for panel, measure in zip(axes, measures, strict=True):
         for model in shown:
             _model_lines(panel, frame[frame["model"] == model], measure, colours[model])
-        tidy(panel, x="epoch")
+        tidy(panel, x="epoch", y=_axis(measure, classes=len(measures) > 1))
         title(panel, measure)
         _scale(panel, frame, measure)
     caption(figure, _caption(history), absent_note(models, shown))
@@ -122,6 +122,13 @@ def _scale(axes: Axes, frame: pd.DataFrame, measure: str) -> None:
     if measure == "loss" and len(positive) and positive.max() > 100 * positive.min():
         axes.set_yscale("log")
         title(axes, "loss, logarithmic")
+
+
+def _axis(measure: str, *, classes: bool) -> str:
+    """Name what is measured, with its unit."""
+    if measure == "accuracy":
+        return "share of rows right"
+    return "cross-entropy, nats per row" if classes else "loss on the scaled target"
 
 
 def _caption(history: pd.DataFrame) -> str:

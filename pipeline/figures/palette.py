@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib import colormaps
+from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 
 from pipeline.artifacts import Floats
 
@@ -55,6 +56,16 @@ def model_colours(models: Sequence[str]) -> dict[str, str]:
 def class_colours(n_classes: int) -> tuple[str, ...]:
     """Give each class index its colour; from the eleventh on the colours come round again."""
     return tuple(_CLASSES[index % len(_CLASSES)] for index in range(n_classes))
+
+
+def rank_colours(ranks: Floats) -> list[str]:
+    """Colour ranks from 1, the best, to the last of them: the better, the darker.
+
+    The map is matplotlib's viridis, which is perceptually uniform and made for colour-blind readers; its palest end,
+    which white swallows, is left out.
+    """
+    last = max(float(ranks.max(initial=1)), 2)
+    return [to_hex(colour) for colour in colormaps["viridis_r"](0.12 + 0.88 * (last - ranks) / (last - 1))]
 
 
 def probability_image(probabilities: Floats, threshold: float = 0.5) -> Floats:

@@ -39,6 +39,41 @@ def fit_frame(split: Split) -> pd.DataFrame:
     return frame.assign(x=split.dataset.features[rows, 0]) if split.dataset.n_features == 1 else frame
 
 
+def prediction_frame(
+    points: pd.DataFrame, ledger: pd.DataFrame, models: Sequence[str], seeds: Mapping[str, int]
+) -> pd.DataFrame:
+    """Predictions of each model's representative seed, those over one feature in its order.
+
+    Parameters
+    ----------
+    points:
+        From `fit_frame`.
+    ledger:
+        One dataset's predictions: model, seed, split, row_id, label, prediction, in target units.
+    models:
+        Models in their fixed order; those without rows are left out.
+    seeds:
+        Each model's representative seed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        model, seed, part, row_id, x (when there is just one feature), label, prediction.
+
+    Raises
+    ------
+    ValueError
+        When no model has rows.
+    """
+    x = [name for name in points if name == "x"]
+    chosen = [
+        ledger[(ledger["model"] == model) & (ledger["seed"] == seeds[model])] for model in present(ledger, models)
+    ]
+    ordered = [rows.merge(points[["row_id", *x]], on="row_id").sort_values(x, kind="stable") for rows in chosen]
+    frame = pd.concat(ordered, ignore_index=True).rename(columns={"split": "part"})
+    return frame[["model", "seed", "part", "row_id", *x, "label", "prediction"]]
+
+
 def draw_fit(
     points: pd.DataFrame,
     ledger: pd.DataFrame,
@@ -70,15 +105,17 @@ def draw_fit(
     ValueError
         When no model has rows.
     """
-    shown = present(ledger, models)
-    chosen = {model: ledger[(ledger["model"] == model) & (ledger["seed"] == seeds[model])] for model in shown}
-    if "x" in points:
-        figure = _draw_over_feature(points, chosen, models, seeds, part, feature_name)
+    frame = prediction_frame(points, ledger, models, seeds)
+    if "x" in frame:
+        figure = _draw_over_feature(points, _by_model(frame), models, seeds, part, feature_name)
     else:
-        of_part = {model: rows[rows["split"] == part] for model, rows in chosen.items()}
-        figure = _draw_against_truth(of_part, models, seeds, part)
-    caption(figure, absent_note(models, shown))
+        figure = _draw_against_truth(_by_model(frame[frame["part"] == part]), models, seeds, part)
+    caption(figure, absent_note(models, list(frame["model"].unique())))
     return figure
+
+
+def _by_model(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {str(model): rows for model, rows in frame.groupby("model", sort=False)}
 
 
 def _draw_over_feature(
@@ -97,8 +134,7 @@ def _draw_over_feature(
     colours = model_colours(models)
     for model, rows in chosen.items():
         # Only validation and test rows were predicted; between them the line is straight.
-        fitted = rows.merge(points[["row_id", "x"]], on="row_id").sort_values("x")
-        ax.plot(fitted["x"], fitted["prediction"], color=colours[model], linewidth=2, zorder=5)
+        ax.plot(rows["x"], rows["prediction"], color=colours[model], linewidth=2, zorder=5)
     tidy(ax, x=plain(feature_name), y="target")
     handles = [*(line(colours[model]) for model in chosen), dot(QUIET, 4), dot("white", 5, edge=INK)]
     legend_below(figure, handles, labels)

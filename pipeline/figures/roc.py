@@ -15,6 +15,7 @@ from sklearn.metrics import auc, roc_curve
 
 from pipeline.artifacts import Floats
 from pipeline.figures.canvas import (
+    MOST_LINES,
     TICK,
     TITLE,
     absent_note,
@@ -39,6 +40,7 @@ Point = tuple[float, float]  # false and true positive rate
 
 MARKED = (0.1, 0.25, 0.5, 0.75, 0.9)  # thresholds with a dot
 COLUMNS = ["model", "seed", "class", "threshold", "fpr", "tpr", "chosen"]
+MOST_SPREAD = 4  # classes whose other seeds are drawn; of more classes they would hide one another
 NEAR = 0.06  # dots nearer than this share of an axis get one label
 SIDE = 3.6  # inches of a panel
 INNER = 2.85  # inches of a panel's axes, about
@@ -70,8 +72,8 @@ def _curve(contest: Contest) -> pd.DataFrame:
     if contest.truth.min() == contest.truth.max():
         return pd.DataFrame(columns=COLUMNS)
     fpr, tpr, thresholds = roc_curve(contest.truth, contest.scores, drop_intermediate=False)
-    frame = pd.DataFrame({"threshold": thresholds, "fpr": fpr, "tpr": tpr, "chosen": contest.threshold})
-    return frame.assign(model=contest.model, seed=contest.seed, **{"class": contest.class_name})[COLUMNS]
+    keys = {"model": contest.model, "seed": contest.seed, "class": contest.class_name}
+    return pd.DataFrame(keys | {"threshold": thresholds, "fpr": fpr, "tpr": tpr, "chosen": contest.threshold})
 
 
 def auc_frame(frame: pd.DataFrame) -> pd.DataFrame:
@@ -83,10 +85,32 @@ def auc_frame(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "seed", "class", "auc"])
 
 
+def band_frame(frame: pd.DataFrame, points: int = 201) -> pd.DataFrame:
+    """Where the middle 80 % of the seeds' curves lie, at evenly spaced false positive rates.
+
+    Vertical averaging (Fawcett 2006, "An introduction to ROC analysis", Pattern Recognition Letters 27), with
+    percentiles for the mean; where a curve rises at just such a rate, its upper end counts.
+
+    Returns
+    -------
+    pandas.DataFrame
+        model, class, fpr (`points` of them from 0 to 1), low, high: 10th and 90th percentile of the true positive rate.
+    """
+    grid = np.linspace(0, 1, points)
+    frames = []
+    for (model, name), curves in frame.groupby(["model", "class"], sort=False):
+        rates = [np.interp(grid, curve["fpr"], curve["tpr"]) for _, curve in curves.groupby("seed")]
+        low, high = np.quantile(rates, [0.1, 0.9], axis=0)
+        frames.append(pd.DataFrame({"model": model, "class": name, "fpr": grid, "low": low, "high": high}))
+    return pd.concat(frames, ignore_index=True)
+
+
 def draw_roc(
     frame: pd.DataFrame, models: Sequence[str], class_names: Sequence[str], *, seeds: Mapping[str, int], part: str
 ) -> Figure:
     """Draw a panel for each model: one seed as a strong line with its thresholds, the other seeds pale behind it.
+
+    From `MOST_LINES` other seeds on these are a band; of more than `MOST_SPREAD` classes they are left out.
 
     Parameters
     ----------
@@ -139,13 +163,22 @@ def _draw_curves(ax: Axes, curves: pd.DataFrame, colours: Mapping[str, str], see
     ax.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle="--")
     for name, colour in colours.items():
         of_class = curves[curves["class"] == name]
-        for run, curve in of_class.groupby("seed"):
-            if run != seed:
-                ax.plot(curve["fpr"], curve["tpr"], color=colour, linewidth=0.7, alpha=0.25)
+        if len(colours) <= MOST_SPREAD:
+            _draw_others(ax, of_class[of_class["seed"] != seed], colour)
         front = of_class[of_class["seed"] == seed]
         if not front.empty:
             _draw_front(ax, front, colour, alone=len(colours) == 1)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+
+
+def _draw_others(ax: Axes, curves: pd.DataFrame, colour: str) -> None:
+    """Draw the other seeds as lines, or as a band when there are too many."""
+    if curves["seed"].nunique() < MOST_LINES:
+        for _, curve in curves.groupby("seed"):
+            ax.plot(curve["fpr"], curve["tpr"], color=colour, linewidth=0.7, alpha=0.25)
+        return
+    band = band_frame(curves)
+    ax.fill_between(band["fpr"], band["low"], band["high"], color=colour, alpha=0.2, linewidth=0)
 
 
 def _draw_front(ax: Axes, curve: pd.DataFrame, colour: str, *, alone: bool) -> None:
@@ -258,4 +291,6 @@ def _caption(frame: pd.DataFrame, class_names: Sequence[str], part: str) -> tupl
     spread = f"AUC ± standard deviation over {seeds_note(n_seeds)}" if n_seeds > 1 else ""
     is_moved = bool((frame["chosen"].dropna() != 0.5).any())
     ring = "ring: the threshold of that seed's labels" if is_moved else ""
-    return f"{compared}, {part} rows", spread, dots, ring
+    is_banded = n_seeds > MOST_LINES and len(class_names) <= MOST_SPREAD
+    bands = "bands: their middle 80 %" if is_banded else ""
+    return f"{compared}, {part} rows", spread, bands, dots, ring

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from pipeline.artifacts import Floats, Search, Trial
 from pipeline.figures.canvas import (
@@ -27,6 +27,7 @@ from pipeline.figures.canvas import (
     title,
 )
 from pipeline.figures.palette import FAINT, INK, QUIET, model_colours
+from pipeline.units import value_text
 
 
 def budget_frame(searches: Sequence[Search]) -> pd.DataFrame:
@@ -82,7 +83,7 @@ def best_frame(searches: Sequence[Search]) -> pd.DataFrame:
             "model": search.model,
             "key": key,
             "value": search.best.params[key],
-            "place": _place(search.best.params[key], list(entry)),
+            "place": place_of(search.best.params[key], entry),
             "importance": search.importances.get(key, np.nan),
         }
         for search in searches
@@ -111,7 +112,7 @@ def draw_tuning(searches: Sequence[Search], models: Sequence[str]) -> Figure:
     keys = list(dict.fromkeys(best["key"]))
     labels = [plain(model) for model in shown]
     margin = (0.3, 0.3 + legend_height(9.2, labels))
-    figure, axes = panels(4, size=(4.6, max(2.9, 0.9 + 0.34 * len(keys))), across=2, margin=margin)
+    figure, axes = panels(4, size=(4.6, max(2.9, 0.9 + _row(len(shown)) * len(keys))), across=2, margin=margin)
     objective = searches[0].objective.removeprefix("validation/").replace("_", " ")
     for panel, x in zip(axes[:2], ("trials", "seconds"), strict=True):
         _budget(panel, budget, shown, colours, x, objective)
@@ -119,9 +120,14 @@ def draw_tuning(searches: Sequence[Search], models: Sequence[str]) -> Figure:
     _places(
         axes[3], best, shown, colours, keys, {key: search.space[key] for search in searches for key in search.space}
     )
-    caption(figure, _caption(searches), absent_note(models, shown))
+    caption(figure, _caption(searches), absent_note(models, shown, "search"))
     legend_below(figure, [dot(colours[model], 7) for model in shown], labels)
     return figure
+
+
+def _row(models: int) -> float:
+    """Inches of a hyperparameter's row: more models need more room side by side."""
+    return max(0.34, 0.05 * models + 0.08)
 
 
 def _budget(
@@ -131,12 +137,22 @@ def _budget(
         rows = frame[frame["model"] == model]
         alone = "o" if len(rows) == 1 else None
         axes.plot(rows[x], rows["expected"], color=colours[model], linewidth=2, marker=alone)
-    tidy(axes, x=x if x == "trials" else "seconds of training", y=f"expected best {objective}")
+    unit = ", nats" if objective == "log loss" else ""
+    tidy(axes, x=x if x == "trials" else "seconds of training", y=f"expected best {objective}{unit}")
     if x == "seconds":
-        axes.set_xscale("log")
+        _seconds_axis(axes, frame["seconds"])
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     title(axes, f"What a budget of {x} buys")
+
+
+def _seconds_axis(axes: Axes, seconds: pd.Series[float]) -> None:
+    """Make an axis logarithmic, with numbers as people write them and room between them."""
+    axes.set_xscale("log")
+    steps = (1, 2, 5) if seconds.max() < 200 * seconds.min() else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=steps))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _importances(
@@ -165,7 +181,7 @@ def _places(
 ) -> None:
     for row, key in enumerate(keys):
         axes.plot([0, 1], [row, row], color=FAINT, linewidth=5, solid_capstyle="round", zorder=1)
-        ends = _ends(list(space[key]))
+        ends = _ends(space[key])
         for x, end, side in ((0, ends[0], "right"), (1, ends[1], "left")):
             offset = (-8 if x == 0 else 8, 0)
             axes.annotate(
@@ -180,9 +196,10 @@ def _places(
             )
     for place, model in enumerate(models):
         rows = frame[frame["model"] == model].set_index("key").reindex(list(keys))
-        shift = (place - (len(models) - 1) / 2) * 0.16
+        shift = (place - (len(models) - 1) / 2) * min(0.16, 0.8 / len(models))  # never into the next row
+        size = 46 if len(models) <= 4 else 26
         axes.scatter(
-            rows["place"], np.arange(len(keys)) + shift, s=46, color=colours[model], edgecolor="white", zorder=3
+            rows["place"], np.arange(len(keys)) + shift, size, color=colours[model], edgecolor="white", zorder=3
         )
     _rows(axes, keys)
     tidy(axes, x="place of the best value in its range", grid=False)
@@ -198,25 +215,28 @@ def _rows(axes: Axes, keys: Sequence[str]) -> None:
     axes.set_ylim(len(keys) - 0.4, -0.6)
 
 
-def _ends(entry: list[object]) -> tuple[str, str]:
+def _ends(entry: Sequence[object]) -> tuple[str, str]:
     """First and last value of a range or of choices."""
-    numbers = [value for value in entry if value != "log"]
-    first, last = numbers[0], numbers[-1]
-    return _short(first), _short(last)
+    first, last = entry[0], entry[1 if is_range(entry) else -1]
+    return value_text(first), value_text(last)
 
 
-def _short(value: object) -> str:
-    return f"{value:g}" if isinstance(value, int | float) else "null" if value is None else str(value)
+def is_log(entry: Sequence[object]) -> bool:
+    """Whether an entry of a space is a logarithmic range."""
+    return len(entry) == 3 and entry[2] == "log"
 
 
-def _place(value: object, entry: list[object]) -> float:
+def is_range(entry: Sequence[object]) -> bool:
+    """Whether an entry of a space is a range, and not choices."""
+    return is_log(entry) or (len(entry) == 2 and all(isinstance(end, int | float) for end in entry))
+
+
+def place_of(value: object, entry: Sequence[object]) -> float:
     """Place of a value in its range, 0 to 1; choices stand side by side."""
-    log = len(entry) == 3 and entry[2] == "log"
-    numbers = [end for end in entry[:2] if isinstance(end, int | float)]
-    is_range = log or (len(entry) == len(numbers) == 2)
-    if not is_range or not isinstance(value, int | float):
-        return entry.index(value) / max(len(entry) - 1, 1)
-    low, high, at = (math.log(x) if log else x for x in (*numbers, value))
+    if not is_range(entry) or not isinstance(value, int | float):
+        return list(entry).index(value) / max(len(entry) - 1, 1)
+    numbers = [number for number in (*entry[:2], value) if isinstance(number, int | float)]
+    low, high, at = (math.log(number) if is_log(entry) else number for number in numbers)
     return (at - low) / (high - low) if high > low else 0.5
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,9 +37,17 @@ class TrainTask:
 def train(task: TrainTask, announce: Callable[[Population], None] | None = None) -> list[TrainedModel]:
     """Train one population; one model run a seed, those that diverged among them.
 
-    Only training and monitored rows are read.
+    Only training and monitored rows are read. Of resample 0, networks on the plane are recorded as they learn.
     """
     from pipeline.training.population import train_population
+    from pipeline.training.snapshots import Recorder, is_recordable
+
+    recorder = Recorder(task.split) if task.split.resample == 0 and is_recordable(task.split) else None
+    listeners = [listener for listener in (recorder, announce) if listener is not None]
+
+    def tell(population: Population) -> None:
+        for listener in listeners:
+            listener(population)
 
     started_at, started = time.time(), time.perf_counter()
     outcomes = train_population(
@@ -48,12 +56,15 @@ def train(task: TrainTask, announce: Callable[[Population], None] | None = None)
         population_rows(task.split, "train"),
         population_rows(task.split, task.split.monitored),
         memory=task.memory,
-        announce=announce,
+        announce=tell,
     )
     share = (time.perf_counter() - started) / len(task.seeds)
-    return [
+    models = [
         _trained(task, seed, outcome, started_at, share) for seed, outcome in zip(task.seeds, outcomes, strict=True)
     ]
+    if recorder is None:
+        return models
+    return [model if model.failure else replace(model, snapshots=recorder.snapshots(model.seed)) for model in models]
 
 
 def _shape(task: TrainTask) -> Shape:

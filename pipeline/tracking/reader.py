@@ -14,7 +14,6 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from pipeline.artifacts import Network
 from pipeline.comparison.comparability import Terms, check, short
 from pipeline.errors import BadInput, StoreError
 from pipeline.experiment import check as check_experiment
@@ -23,7 +22,7 @@ from pipeline.stages.reporting.source import ReportInput, Representative, median
 from pipeline.tracking import records
 from pipeline.tracking.files import load_searches, load_split
 from pipeline.tracking.store import all_runs, connect, one_line
-from pipeline.training.storage import load_network
+from pipeline.training.storage import load_network, load_snapshots
 
 
 def latest_comparison(experiment: str) -> str:
@@ -95,7 +94,7 @@ def read_comparison(run_id: str) -> ReportInput:
         ledger=ledger,
         history=history,
         representatives={
-            key: Representative(seed, child, _network(client.get_run(child)))
+            key: _representative(seed, client.get_run(child))
             for key, (seed, child) in median_runs(runs, metrics).items()
         },
         provenance={"begun": "", **provenance},  # those that Photofinish 0.1 wrote don't say
@@ -183,6 +182,6 @@ def artifacts(run: Run, path: str = "") -> Iterator[Path]:
             raise StoreError(f"artifacts of run {run.info.run_id}: {one_line(error)}") from error
 
 
-def _network(run: Run) -> Network:
+def _representative(seed: int, run: Run) -> Representative:
     with artifacts(run, "network") as folder:
-        return load_network(folder)
+        return Representative(seed, run.info.run_id, load_network(folder), load_snapshots(folder))

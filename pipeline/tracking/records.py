@@ -15,6 +15,7 @@ from pipeline.comparison.comparability import Terms, rows_digest, short
 from pipeline.comparison.outcome import Outcome
 from pipeline.experiment import Experiment
 from pipeline.stages.evaluate import METRICS_VERSION
+from pipeline.tracking.descriptions import comparison_note, escaped, model_note
 
 ROLE = "photofinish.role"
 EXPERIMENT = "photofinish.experiment"
@@ -42,7 +43,6 @@ USER = "mlflow.user"
 OBJECTIVE = "objective"
 
 LOOK_DIGITS = 16  # of a digest of rows, in the name of the tag that a look at them leaves
-LONGEST_TAG = 8000  # MLflow cuts longer ones without a word
 TRIAL_CURVE_POINTS = 20  # enough to see how a trial went; there are many of them
 
 
@@ -79,7 +79,7 @@ def comparison_record(experiment: Experiment, file: str, command: str, commit: s
     if commit:
         tags[SOURCE_COMMIT] = commit
     if experiment.question:
-        tags[NOTE] = experiment.question
+        tags[NOTE] = escaped(experiment.question)
     return Record(tags=tags)
 
 
@@ -238,29 +238,26 @@ def kept_epochs(history: History, curve_points: int) -> list[int]:
     return sorted(kept)
 
 
-def evaluation_record(model: EvaluatedModel) -> Record:
-    """Final numbers of a model run.
+def evaluation_record(model: EvaluatedModel, split: Split) -> Record:
+    """Final numbers of a model run, and the same in words.
 
+    They are at step 0, since the UI draws numbers with a step as curves, and those without as bars beside each other.
     They are called `test/…` by contract; where there are no test rows the tag `photofinish.final_rows` says so. A
     threshold comes with its interval, under the names of `metrics.csv` (a name like `threshold/low` beside `threshold`
     couldn't be kept by MLflow's file store); a tag tells when no threshold reached the goal.
     """
     time = model.trained.started_at + model.trained.seconds
-    step = max(len(model.trained.history.train_loss) - 1, 0)
     named = {key if "/" in key else f"test/{key}": value for key, value in model.metrics.items()}
     named["parameters"] = float(model.trained.network.parameter_count)
     named["seconds/train"] = model.trained.seconds
     if model.predict_seconds is not None:
         named["seconds/predict_one_row"] = model.predict_seconds
-    tags = {}
+    tags = {NOTE: model_note(model, split)}
     if model.threshold:
         named |= _threshold_metrics(model.threshold)
         if not model.threshold.reached:
-            tags = {
-                THRESHOLD_REACHED: "false",
-                NOTE: f"No threshold reaches {model.threshold.goal} on the validation rows.",
-            }
-    return Record(tags=tags, metrics=tuple(MetricPoint(key, value, step, time) for key, value in named.items()))
+            tags[THRESHOLD_REACHED] = "false"
+    return Record(tags=tags, metrics=tuple(MetricPoint(key, value, 0, time) for key, value in named.items()))
 
 
 def _threshold_metrics(threshold: Threshold) -> dict[str, float]:
@@ -271,7 +268,7 @@ def _threshold_metrics(threshold: Threshold) -> dict[str, float]:
 
 
 def verdict_record(outcome: Outcome, question: str, time: float) -> Record:
-    """Verdicts by the metric shown first: scalars as metrics, and their sentences as the run's description."""
+    """Verdicts by the metric shown first: scalars as metrics, and in words as the run's description."""
     points = []
     for verdict in outcome.primary():
         key = metric_key(f"verdict/{verdict.dataset}/{verdict.model}_vs_{verdict.baseline}")
@@ -282,9 +279,7 @@ def verdict_record(outcome: Outcome, question: str, time: float) -> Record:
             "p_value": verdict.adjusted_p_value,
         }
         points += [MetricPoint(f"{key}/{name}", value, 0, time) for name, value in values.items()]
-    sentences = [verdict.sentence for verdict in outcome.primary()]
-    note = "\n\n".join([*filter(None, [question]), *sentences])
-    return Record(tags={NOTE: note[:LONGEST_TAG]} if sentences else {}, metrics=tuple(points))
+    return Record(tags={NOTE: comparison_note(question, outcome.primary())}, metrics=tuple(points))
 
 
 def metric_key(name: str) -> str:

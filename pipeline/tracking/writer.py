@@ -36,7 +36,7 @@ from pipeline.tracking.looks import earlier_compare, looks_at
 from pipeline.tracking.provenance import Provenance
 from pipeline.tracking.records import Record
 from pipeline.tracking.store import connect, one_line
-from pipeline.training.storage import save_network
+from pipeline.training.storage import save_network, save_snapshots
 
 METRICS_PER_BATCH = 1000  # MLflow's limits on one log_batch call
 TRIAL_STATUS: dict[TrialState, str] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
@@ -101,7 +101,7 @@ class ComparisonWriter:
 
     @deferred()
     def write_training(self, trained: TrainedModel, split: Split) -> str:
-        """Log one model run's parameters, curves and weights as a child; returns its run id."""
+        """Log one model run's parameters, curves, weights and snapshots as a child; returns its run id."""
         record = records.training_record(trained, split, self._experiment, self.run_id)
         run_id = self._create_child(record, trained.started_at)
         self._log(run_id, Record(params=record.params, metrics=record.metrics))
@@ -109,6 +109,8 @@ class ComparisonWriter:
         with self._artifacts(run_id) as folder:
             (folder / "network").mkdir()
             save_network(trained.network, folder / "network")
+            if trained.snapshots is not None:
+                save_snapshots(trained.snapshots, folder / "network")
         return run_id
 
     @deferred()
@@ -127,12 +129,18 @@ class ComparisonWriter:
         return looks
 
     @deferred()
-    def write_evaluation(self, model: EvaluatedModel, run_id: str) -> None:
-        """Log one model run's final numbers and predictions."""
-        self._log(run_id, records.evaluation_record(model))
-        if model.predictions is not None:
-            with self._artifacts(run_id) as folder:
-                model.predictions.to_parquet(folder / "predictions.parquet", index=False)
+    def write_evaluation(self, model: EvaluatedModel, split: Split, run_id: str, pictures: Mapping[str, bytes]) -> None:
+        """Log one model run's final numbers, predictions, and pictures by file name.
+
+        The UI's page for comparing runs shows files side by side that lie at the top of each run's artifacts.
+        """
+        self._log(run_id, records.evaluation_record(model, split))
+        if model.predictions is None:
+            return
+        with self._artifacts(run_id) as folder:
+            model.predictions.to_parquet(folder / "predictions.parquet", index=False)
+            for file, content in pictures.items():
+                (folder / file).write_bytes(content)
 
     @deferred()
     def write_servable(self, model: EvaluatedModel, split: Split, run_id: str) -> None:

@@ -1,6 +1,7 @@
 """The plain way to a population's gradient: forward pass and loss as one would write them, the rest by autograd.
 
-Training takes the closed form of `passes.py`, which is several times faster and tested against this.
+Training takes the closed form of `passes.py`, which is several times faster and tested against this; snapshots take
+the forward pass alone.
 """
 
 from __future__ import annotations

@@ -1,15 +1,19 @@
-"""A trained network as two files: weights as safetensors, and a JSON that says what they are."""
+"""A trained network on disk: weights as safetensors, a JSON that says what they are, and how it learned as npz."""
 
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from pipeline.artifacts import Network
+from pipeline.artifacts import Network, Snapshots
 from pipeline.errors import StoreError
+
+SNAPSHOTS = "snapshots.npz"
 
 
 def save_network(network: Network, folder: Path) -> None:
@@ -50,3 +54,28 @@ def load_network(folder: Path) -> Network:
         )
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise StoreError(f"{folder} holds no network that can be read: {error}") from error
+
+
+def save_snapshots(snapshots: Snapshots, folder: Path) -> None:
+    """Write `snapshots.npz`, beside the network that they are of."""
+    np.savez_compressed(
+        folder / SNAPSHOTS, epochs=snapshots.epochs, x=snapshots.x, y=snapshots.y, codes=snapshots.codes
+    )
+
+
+def load_snapshots(folder: Path) -> Snapshots | None:
+    """Read snapshots back; None where there are none, as of data outside the plane and in older stores.
+
+    Raises
+    ------
+    StoreError
+        When the file is damaged.
+    """
+    file = folder / SNAPSHOTS
+    if not file.is_file():
+        return None
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return Snapshots(**{name: arrays[name] for name in ("epochs", "x", "y", "codes")})
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise StoreError(f"{file} holds no snapshots that can be read: {error}") from error

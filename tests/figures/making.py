@@ -15,8 +15,9 @@ from matplotlib.text import Text
 from matplotlib.transforms import Affine2D
 
 from pipeline.artifacts import Dataset, Floats, Split, Task
-from pipeline.figures.boundaries import Boundary, grid
+from pipeline.figures.boundaries import Boundary
 from pipeline.figures.disagreement import Disagreement
+from pipeline.planes import grid
 
 UGLY_MODELS = (
     "multilayer_perceptron_with_dropout_0.1",

@@ -12,18 +12,11 @@ from pipeline.figures.boundaries import (
     Boundary,
     draw_boundaries,
     draw_headline,
-    grid,
+    plane_frame,
     points_frame,
 )
+from pipeline.planes import grid
 from tests.figures.making import UGLY_CLASSES, UGLY_MODELS, assert_legible, make_boundary, make_split, words
-
-
-def test_the_grid_spans_the_data() -> None:
-    """The grid reaches 8 % of the range beyond the data on every side; a constant feature gets room as well."""
-    x, y = grid(np.array([[0.0, 5.0], [100.0, 5.0]]), points=11)
-    assert (x[0], x[-1]) == pytest.approx((-8, 108))
-    assert (y[0], y[-1]) == pytest.approx((4, 6))
-    assert len(x) == len(y) == 11
 
 
 def test_points_are_rows_in_original_units() -> None:
@@ -208,3 +201,20 @@ def test_the_headline_fits_a_screen() -> None:
     figure = draw_headline(dict.fromkeys(("circles", "moons", "blobs", "spirals"), row), part="test")
     assert figure.get_figheight() * 110 <= 1000
     assert_legible(figure)
+
+
+def test_the_frame_holds_the_plane() -> None:
+    """Every other point of the grid has its probabilities, of every model that didn't diverge and of the law."""
+    split = make_split(n_classes=3)
+    boundary = make_boundary(split, n_classes=3)
+    law = BayesRule(boundary.x, boundary.y, boundary.probabilities[::-1])
+    frame = plane_frame({"linear": None, "relu": boundary}, law)
+    assert frame[["model", "seed"]].drop_duplicates().fillna(-1).to_numpy().tolist() == [
+        ["relu", 7],
+        ["Bayes rule", -1],
+    ]
+    for model, probabilities in (("relu", boundary.probabilities), ("Bayes rule", law.posterior)):
+        shares = frame[frame["model"] == model].set_index(["x", "y"])[["p_0", "p_1", "p_2"]]
+        assert np.array_equal(shares.loc[(boundary.x[4], boundary.y[6])], probabilities[6, 4])
+        assert len(shares) == len(boundary.x) * len(boundary.y) / 4
+    assert plane_frame({"linear": None}).empty

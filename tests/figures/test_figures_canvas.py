@@ -12,6 +12,7 @@ from pipeline.figures.canvas import (
     line,
     panels,
     plain,
+    plain_class,
     present,
     text_width,
 )
@@ -79,3 +80,30 @@ def test_missing_models_are_named() -> None:
     assert absent_note(["relu"], ["relu"]) == ""
     with pytest.raises(ValueError, match="linear"):
         present(frame, ["linear"])
+
+
+def test_legends_are_read_along_rows() -> None:
+    """The entries of a legend that takes several rows go on from left to right, each with its own symbol."""
+    figure, _ = panels(1, size=(4.0, 2.0), across=1)
+    labels = ["first entry", "second", "third entry", "fourth", "fifth entry of these"]
+    made = legend_below(figure, [line("black", width=1.0 + place) for place in range(5)], labels)
+    figure.draw_without_rendering()
+    places = [(-round(box.y0), box.x0) for box in (text.get_window_extent() for text in made.get_texts())]
+    read = [text.get_text() for _, text in sorted(zip(places, made.get_texts(), strict=True), key=lambda pair: pair[0])]
+    assert len({row for row, _ in places}) > 1
+    assert read == labels
+    widths = {
+        text.get_text(): handle.get_linewidth() for text, handle in zip(made.texts, made.legend_handles, strict=True)
+    }
+    assert [widths[label] for label in labels] == [1, 2, 3, 4, 5]
+
+
+def test_numbers_are_called_classes() -> None:
+    """A class whose name is a bare number says that it is a class; other names stand alone."""
+    assert [plain_class(name) for name in ("0", "12", "class_0", "ill", "3 kg")] == [
+        "class 0",
+        "class 12",
+        "class_0",
+        "ill",
+        "3 kg",
+    ]

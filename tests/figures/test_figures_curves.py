@@ -76,3 +76,12 @@ def test_a_diverged_model_is_named() -> None:
     assert any("no finished run of linear" in text for text in words(figure))
     with pytest.raises(ValueError, match="linear"):
         draw_curves(broken, ["linear"], "validation")
+
+
+def test_axes_have_units() -> None:
+    """Of classes the loss is in nats and accuracy a share; of a regression the loss is that of the scaled target."""
+    history = make_history()
+    figure = draw_curves(history, ["linear", "relu"], "validation")
+    assert [axes.get_ylabel() for axes in figure.axes] == ["cross-entropy, nats per row", "share of rows right"]
+    figure = draw_curves(history.assign(train_accuracy=np.nan, validation_accuracy=np.nan), ["linear"], "validation")
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss on the scaled target"]

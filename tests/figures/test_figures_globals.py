@@ -13,9 +13,10 @@ def settings():
 before = settings()
 import pandas as pd
 from pipeline.figures import boundaries, classes, confusion, curves, regression, roc, thresholds
-from pipeline.figures import disagreement, forest, noise, ranks
+from pipeline.figures import calibration, disagreement, forest, noise, parallel, ranks, slices, tuning
 from pipeline.figures.activations import draw_activations
 from tests.figures.making import make_boundary, make_disagreement, make_history, make_ledger, make_split
+from tests.figures.test_figures_tuning import search
 
 models, names, chosen = ["linear", "relu"], ["no", "yes"], {"seeds": {"linear": 0, "relu": 0}, "part": "test"}
 at_half = chosen | {"intervals": dict.fromkeys(models, (0.5, 0.5))}
@@ -24,6 +25,7 @@ points, drawn = boundaries.points_frame(plane), dict.fromkeys(models, make_bound
 fitted = ledger.assign(prediction=ledger["p_1"], row_id=ledger["row_id"] % 60)
 verdict = {"dataset": "blobs", "model": "relu", "baseline": "linear", "difference": 0.1, "low": 0.0, "high": 0.2}
 verdicts = pd.DataFrame([verdict | {"decision": "better"}])
+searches, one = [search("relu", [0.3, 0.2])], slices.Slice(("x", "y"), drawn, points, 2)
 spread = pd.DataFrame([{"dataset": "blobs", "model": "relu", "source": "seed", "deviation": 0.1}])
 figures = [
     forest.draw_forest(verdicts, metric="accuracy", baseline="linear", equivalence={"blobs": 0.01}),
@@ -36,6 +38,10 @@ figures = [
     classes.draw_classes(classes.class_frame(ledger, names, "test"), models, part="test"),
     roc.draw_roc(roc.roc_frame(ledger, names, "test"), models, names, **chosen),
     thresholds.draw_thresholds(thresholds.threshold_frame(ledger, names, "test"), models, names, **at_half),
+    calibration.draw_calibration(calibration.calibration_frame(ledger, names, "test"), models, names, **chosen),
+    slices.draw_slices("blobs", [one], models, class_names=names, part="test"),
+    tuning.draw_tuning(searches, models),
+    parallel.draw_parallel(searches, models),
     curves.draw_curves(make_history(), models, "validation"),
     regression.draw_fit(regression.fit_frame(line), fitted, models, **chosen),
     draw_activations(),

@@ -14,6 +14,7 @@ from pipeline.figures.palette import (
     class_colours,
     model_colours,
     probability_image,
+    rank_colours,
 )
 
 # Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency", IEEE
@@ -116,3 +117,12 @@ def test_more_classes_blend_their_tints() -> None:
     for tint, colour in zip(certain, class_colours(3), strict=True):
         towards = 1 - np.array(to_rgb(colour))
         assert np.allclose((1 - tint) / (1 - tint).sum(), towards / towards.sum())
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_better_ranks_are_darker(sight: str) -> None:
+    """Each rank is darker than the next to everyone, by about the same step, and the palest still shows on white."""
+    lightness = np.array([lab(colour, sight)[0] for colour in rank_colours(np.arange(1.0, 9.0))])
+    steps = np.diff(lightness)
+    assert steps.min() > 0.5 * steps.mean() > 0
+    assert lightness[-1] < 88

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import mean_absolute_error
 
 from pipeline.artifacts import Split
-from pipeline.figures.regression import draw_fit, fit_frame
+from pipeline.figures.regression import draw_fit, fit_frame, prediction_frame
 from tests.figures.making import UGLY_MODELS, assert_legible, make_split, words
 
 
@@ -79,3 +79,19 @@ def test_a_diverged_model_is_named(n_features: int) -> None:
     assert "no finished run of linear" in words(figure)
     with pytest.raises(ValueError, match="rows to draw"):
         draw_fit(points, ledger, ["linear"], seeds={}, part="test")
+
+
+@pytest.mark.parametrize("n_features", [1, 3])
+def test_the_frame_holds_the_drawn_predictions(n_features: int) -> None:
+    """Each row of each model's chosen seed is there once, along x where there is one feature, and no other seed."""
+    split = make_split(n_features=n_features, task="regression")
+    ledger = predictions(split, ("linear", "relu"))
+    frame = prediction_frame(fit_frame(split), ledger, ["linear", "relu", "gone"], {"linear": 0, "relu": 1})
+    assert frame.groupby("model", sort=False)["seed"].unique().map(list).to_dict() == {"linear": [0], "relu": [1]}
+    for (model, seed), rows in frame.groupby(["model", "seed"]):
+        own = ledger[(ledger["model"] == model) & (ledger["seed"] == seed)].set_index("row_id")
+        assert sorted(rows["row_id"]) == sorted(own.index)
+        assert np.array_equal(rows["prediction"], own.loc[rows["row_id"], "prediction"])
+        assert np.array_equal(rows["part"], own.loc[rows["row_id"], "split"])
+        if n_features == 1:
+            assert np.array_equal(rows["x"], np.sort(split.dataset.features[rows["row_id"], 0]))

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from pipeline.figures.roc import MARKED, auc_frame, draw_roc, roc_frame
+from pipeline.figures.canvas import MOST_LINES
+from pipeline.figures.roc import MARKED, MOST_SPREAD, auc_frame, band_frame, draw_roc, roc_frame
 from tests.figures.making import UGLY_CLASSES, UGLY_MODELS, assert_legible, make_ledger, words
 
 
@@ -116,3 +117,31 @@ def test_a_diverged_model_is_named() -> None:
     frame = roc_frame(make_ledger(["relu"]), ["no", "yes"], "test")
     figure = draw_roc(frame, ["linear", "relu"], ["no", "yes"], seeds={"relu": 0}, part="test")
     assert "no finished run of linear" in figure.get_suptitle()
+
+
+def test_bands_are_percentiles_of_the_curves() -> None:
+    """At every false positive rate a band reaches from the 10th to the 90th percentile of the seeds' curves."""
+    frame = roc_frame(make_ledger(["relu"], n_seeds=12), ["no", "yes"], "test")
+    band = band_frame(frame).set_index("fpr")
+    for rate in (0.0, 0.25, 0.5, 1.0):
+        reached = [curve.loc[curve["fpr"] <= rate + 1e-12, "tpr"].max() for _, curve in frame.groupby("seed")]
+        assert band.loc[rate, ["low", "high"]].to_list() == pytest.approx(list(np.quantile(reached, [0.1, 0.9])))
+
+
+@pytest.mark.parametrize(("n_classes", "bands"), [(2, 1), (MOST_SPREAD, MOST_SPREAD), (MOST_SPREAD + 1, 0)])
+def test_many_seeds_become_a_band(n_classes: int, bands: int) -> None:
+    """From twenty other seeds on each class has a band in place of their lines, but not of many classes."""
+    names = list("abcdefgh")[:n_classes]
+    frame = roc_frame(make_ledger(["relu"], n_classes=n_classes, n_seeds=MOST_LINES + 1), names, "test")
+    figure = draw_roc(frame, ["relu"], names, seeds={"relu": 0}, part="test")
+    assert len(figure.axes[0].collections) == bands
+    assert len([line for line in figure.axes[0].lines if line.get_alpha()]) == 0
+    assert ("bands: their middle 80 %" in figure.get_suptitle()) == (bands > 0)
+
+
+def test_few_seeds_are_lines() -> None:
+    """With twenty seeds the nineteen others are pale lines."""
+    frame = roc_frame(make_ledger(["relu"], n_seeds=MOST_LINES), ["no", "yes"], "test")
+    figure = draw_roc(frame, ["relu"], ["no", "yes"], seeds={"relu": 0}, part="test")
+    assert len([line for line in figure.axes[0].lines if line.get_alpha()]) == MOST_LINES - 1
+    assert not figure.axes[0].collections

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.artifacts import Search, Trial, TrialState
 from pipeline.figures.tuning import best_frame, budget_frame, draw_tuning, expected_best, worth
+from tests.figures.making import UGLY_MODELS, assert_legible
 
 
 def trial(number: int, value: float | None, state: TrialState = "complete", **keys: Any) -> Trial:
@@ -101,3 +102,27 @@ def test_nothing_to_draw() -> None:
     """Searches of models that aren't in the experiment can't be drawn."""
     with pytest.raises(ValueError, match="has rows to draw"):
         draw_tuning([search("m", [0.1])], ["other"])
+
+
+@pytest.mark.parametrize("longest", [0.011, 0.3, 2.0, 900.0])
+def test_seconds_can_be_read(longest: float) -> None:
+    """Whatever a search took, its axis of seconds has numbers that keep apart, written as people write them."""
+    found = search("relu", [0.5, 0.3, 0.4])
+    spent = [replace(one, seconds=seconds) for one, seconds in zip(found.trials, (0.01, 0.01, longest), strict=True)]
+    figure = draw_tuning([replace(found, trials=tuple(spent))], ["relu"])
+    assert_legible(figure)
+    axis = figure.axes[1].xaxis
+    low, high = axis.get_view_interval()
+    shown = [text.get_text() for text in axis.get_ticklabels() if low <= text.get_position()[0] <= high]
+    assert shown
+    assert all(float(text) > 0 for text in shown)
+
+
+def test_eight_models_keep_to_their_rows() -> None:
+    """With eight models of long names every point of the best lies nearest to its own hyperparameter's row."""
+    models = (*UGLY_MODELS, "a", "b", "c")
+    figure = draw_tuning([search(model, [0.5, 0.3]) for model in models], models)
+    assert_legible(figure)
+    drawn = [np.asarray(points.get_offsets()) for points in figure.axes[3].collections]
+    assert len(drawn) == 8
+    assert all(points[:, 1].round().tolist() == [0, 1] for points in drawn)

@@ -57,7 +57,7 @@ def test_page_is_self_contained_and_escapes_what_it_shows(finished: Finished) ->
     """Every picture is inside the page, nothing is fetched, and a question with tags in it stays text."""
     page = Page((finished.report / "index.html").read_text(encoding="utf-8"))
     assert all(address.startswith(("data:image/webp;base64,", "#")) for address in page.addresses)
-    assert sum(address.startswith("data:") for address in page.addresses) == 19
+    assert sum(address.startswith("data:") for address in page.addresses) == 23
     assert "b" not in page.tags
     assert "Is <b>this</b> a question?" in page.words
 

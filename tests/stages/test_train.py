@@ -28,6 +28,8 @@ def train_on(made: Split, spec: ModelSpec, seeds: tuple[int, ...] = (0, 1)) -> l
 
 def bits(trained: TrainedModel) -> list[bytes]:
     arrays = [*trained.network.weights, *trained.network.biases, *trained.history.curves().values()]
+    if trained.snapshots is not None:
+        arrays += [trained.snapshots.x, trained.snapshots.y, trained.snapshots.codes]
     return [array.tobytes() for array in arrays]
 
 
@@ -69,6 +71,29 @@ def test_same_seed_same_bits(moons: Dataset) -> None:
     assert bits(first) == bits(train_on(made, model(), (0,))[0])
     assert bits(second) == bits(train_on(made, model(), (5, 1))[1])
     assert bits(first) != bits(second)
+
+
+def test_how_a_network_learned_is_seen_of_resample_0(moons: Dataset) -> None:
+    """Runs of resample 0 have snapshots, the last after the last epoch; others, and those that diverge, have none."""
+    for trained in train_on(split(moons, SplitSpec()), model()):
+        assert trained.snapshots is not None
+        assert trained.snapshots.epochs.tolist() == [1, 2, 3, 4, 5, 6, 8]
+    assert {trained.snapshots for trained in train_on(split(moons, SplitSpec(), 1), model())} == {None}
+    (diverged,) = train_on(split(moons, SplitSpec()), model(lr=3e38), (0,))
+    assert diverged.failure
+    assert diverged.snapshots is None
+    iris = split(dataset(load="iris"), SplitSpec())
+    assert {trained.snapshots for trained in train_on(iris, model())} == {None}
+
+
+def test_progress_is_told_beside_the_snapshots(moons: Dataset) -> None:
+    """Whoever listens to training hears of every epoch, whether or not snapshots are taken."""
+    for resample in (0, 1):
+        made = split(moons, SplitSpec(), resample)
+        heard: list[int] = []
+        task = TrainTask(made, settle(made, "m", model()), (0,), "cpu")
+        train(task, lambda population, heard=heard: heard.append(population.epoch))
+        assert heard == list(range(1, 9))
 
 
 def test_params_are_the_contracts(moons: Dataset) -> None:

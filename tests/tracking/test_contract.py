@@ -18,11 +18,11 @@ from pipeline.cli import main
 from pipeline.experiment import load
 from pipeline.labels import predicted_labels, threshold_text
 from pipeline.stages.reporting.pictures import all_pictures
+from pipeline.tracking.descriptions import escaped
 from pipeline.tracking.files import load_split
-from pipeline.tracking.reader import read_comparison
 from pipeline.training.networks import predict_logits, probabilities
-from pipeline.training.storage import load_network
-from tests.conftest import Finished
+from pipeline.training.storage import load_network, load_snapshots
+from tests.conftest import Finished, report_input
 from tests.figures.making import words
 
 CURVES = {"train/loss", "train/accuracy", "validation/loss", "validation/accuracy"}
@@ -85,6 +85,13 @@ def test_final_metrics_are_those_of_the_ledger(finished: Finished) -> None:
         assert run.data.metrics["test/accuracy"] == pytest.approx(accuracy)
 
 
+def test_pictures_lie_where_the_compare_page_finds_them(finished: Finished) -> None:
+    """Every model run has its pictures at the top of its artifacts: files in folders aren't shown side by side."""
+    for run in finished.children:
+        top = {file.path for file in finished.client.list_artifacts(run.info.run_id) if not file.is_dir}
+        assert top == {"predictions.parquet", "boundary.png", "confusion.png"}
+
+
 def test_parent_says_where_it_came_from(finished: Finished) -> None:
     """The parent holds the resolved experiment, versions, commit and command, and each stage's wall time."""
     folder = download(finished, finished.parent.info.run_id)
@@ -94,7 +101,8 @@ def test_parent_says_where_it_came_from(finished: Finished) -> None:
     assert provenance["command"].startswith("python -m pipeline")
     seconds = {key for key in finished.parent.data.metrics if key.startswith("seconds/")}
     assert seconds == {f"seconds/{stage}" for stage in ("generate", "split", "tune", "train", "evaluate", "report")}
-    assert finished.parent.data.tags["mlflow.note.content"].split("\n")[0] == "Is <b>this</b> a question?"
+    note = finished.parent.data.tags["mlflow.note.content"]
+    assert note.split("\n")[0] == "**Is &lt;b>this&lt;/b> a question?**"
 
 
 def test_datasets_are_logged_with_a_digest_over_their_content(finished: Finished) -> None:
@@ -117,6 +125,19 @@ def test_weights_give_the_ledgers_probabilities(finished: Finished) -> None:
         rows = predictions["row_id"].to_numpy()
         table = probabilities(predict_logits(network, split.scaled_features(rows)), "multiclass")
         np.testing.assert_array_equal(table, predictions[["p_0", "p_1", "p_2"]])
+
+
+def test_how_networks_learned_lies_beside_them(finished: Finished) -> None:
+    """Every run on the plane has stored snapshots, and the report of the store gets those of the median runs."""
+    for run in finished.children:
+        snapshots = load_snapshots(download(finished, run.info.run_id, "network"))
+        assert snapshots is not None
+        assert snapshots.epochs.tolist() == [1, 2, 3, 4, 5, 6, 8, 10, 12]
+    for representative in report_input(finished).representatives.values():
+        stored = load_snapshots(download(finished, representative.run_id, "network"))
+        assert representative.snapshots is not None
+        assert stored is not None
+        assert np.array_equal(representative.snapshots.codes, stored.codes)
 
 
 @pytest.mark.slow
@@ -247,12 +268,9 @@ def test_page_says_how_labels_are_made(thresholded: Finished) -> None:
 
 
 @pytest.mark.parametrize("kind", ["boundaries", "roc", "thresholds"])
-def test_pictures_show_the_runs_own_threshold(
-    thresholded: Finished, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pictures_show_the_runs_own_threshold(thresholded: Finished, kind: str) -> None:
     """What a picture of the median runs calls their threshold is what those runs have stored."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{thresholded.folder / 'mlflow.db'}")
-    source = read_comparison(thresholded.parent.info.run_id)
+    source = report_input(thresholded)
     (picture,) = [one for one in all_pictures(source).datasets["circles"] if one.kind == kind]
     said = words(picture.draw())
     for model in ("linear", "relu"):
@@ -280,7 +298,7 @@ def test_the_parent_says_the_verdict(finished: Finished) -> None:
             for model in ("linear", "relu")
         }
         assert one["difference"] == pytest.approx(means["relu"] - means["linear"])
-        assert one["sentence"] in finished.parent.data.tags["mlflow.note.content"]
+        assert escaped(one["sentence"]) in finished.parent.data.tags["mlflow.note.content"]
 
 
 @pytest.mark.parametrize("fixture", ["finished", "thresholded", "resampled"])

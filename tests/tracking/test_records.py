@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts import EvaluatedModel, History, Network, Threshold, TrainedModel
+from pipeline.stages.split import SplitSpec, split
 from pipeline.tracking.records import evaluation_record, kept_epochs
+from tests.making import dataset
 
 
 def history(epochs: int, best: int) -> History:
@@ -35,7 +37,9 @@ def test_a_goal_out_of_reach_is_told(reached: bool) -> None:
     """A run in which no threshold reaches the goal carries a tag and a note; the threshold itself is logged anyway."""
     trained = TrainedModel("d", "m", 0, {}, Network("relu", (), ()), history(3, 1), "", 0.0, 0.0)
     threshold = Threshold(0.8, 0.6, 0.9, "precision>=0.95", reached, 0.7)
-    record = evaluation_record(EvaluatedModel(trained, threshold=threshold))
+    moons = split(dataset(make="moons"), SplitSpec())
+    metrics = {"accuracy": 0.9, "best/validation_loss": 0.0, "best/epoch": 1.0}
+    record = evaluation_record(EvaluatedModel(trained, metrics, threshold=threshold), moons)
     logged = {point.key: point.value for point in record.metrics if point.key.startswith("threshold")}
     assert logged == {
         "threshold": 0.8,
@@ -44,4 +48,5 @@ def test_a_goal_out_of_reach_is_told(reached: bool) -> None:
         "threshold_validation_score": 0.7,
     }
     assert record.tags.get("photofinish.threshold_reached") == (None if reached else "false")
-    assert ("precision>=0.95" in record.tags.get("mlflow.note.content", "")) is not reached
+    assert ("precision>=0.95" in record.tags["mlflow.note.content"]) is not reached
+    assert {point.step for point in record.metrics} == {0}  # the UI draws these as bars, and others as curves

@@ -16,9 +16,9 @@ from pipeline.figures import boundaries, disagreement
 from pipeline.figures.boundaries import BayesRule, Boundary
 from pipeline.figures.disagreement import Disagreement
 from pipeline.figures.ledger import members
+from pipeline.planes import is_plane
 from pipeline.stages.reporting import findings
 from pipeline.stages.reporting.picture import Picture, labelled
-from pipeline.stages.reporting.planes import is_plane
 from pipeline.stages.reporting.source import ReportInput
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def plane_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
         f"The median seed's network on a grid, in original units; the line is where the predicted class changes."
         f" Small dots are train rows, outlined ones {part} rows.{labelled(source, name)}",
         lambda: findings.boundaries(source, name),
-        lambda: boundaries.boundary_frame(_boundaries(source, name)),
+        lambda: boundaries.plane_frame(_boundaries(source, name), _bayes_rule(source, name)),
         partial(_draw_boundaries, source, name),
     )
     usable = source.seeds(name)
@@ -77,7 +77,7 @@ def plane_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
             "The plane is tinted where the median seeds' networks predict different classes; rows that only one of them"
             " predicts right have its colour. The shares are over all seeds.",
             lambda: findings.disagreement(pairs),
-            lambda: _disagreement_frame(source, name, pairs[:MOST_MAPS]),
+            lambda: disagreement.outcome_frame([_map(source, name, pair) for pair in pairs[:MOST_MAPS]]),
             partial(_draw_disagreement, source, name, pairs[:MOST_MAPS]),
         )
 
@@ -121,18 +121,6 @@ def _draw_disagreement(source: ReportInput, name: str, pairs: list[Agreement]) -
         feature_names=source.splits[name].dataset.feature_names,
         part=source.splits[name].final,
     )
-
-
-def _disagreement_frame(source: ReportInput, name: str, pairs: list[Agreement]) -> pd.DataFrame:
-    """Which of each pair's networks is right on which final row."""
-    frames = [
-        _points(source, name, pair).assign(model=pair.model, baseline=pair.baseline).rename(columns=_SIDES)
-        for pair in pairs
-    ]
-    return pd.concat(frames, ignore_index=True)
-
-
-_SIDES = {"right_a": "model_right", "right_b": "baseline_right"}
 
 
 def _map(source: ReportInput, name: str, pair: Agreement) -> Disagreement:

@@ -10,7 +10,7 @@ from pipeline.artifacts import Search
 from pipeline.comparison.agreement import Agreement
 from pipeline.figures import classes as class_figures
 from pipeline.stages.reporting.source import ReportInput
-from pipeline.units import factor, metric_name, unit
+from pipeline.units import factor, metric_name, unit, value_text
 
 
 def differences(source: ReportInput, metric: str) -> str:
@@ -44,6 +44,11 @@ def boundaries(source: ReportInput, name: str) -> str:
         for model, accuracy in zip(scores["model"], scores["accuracy"], strict=True)
     )
     return f"Of the {source.splits[name].final} rows of {name} the median seeds' networks are right: {rights}."
+
+
+def slices(pairs: Sequence[tuple[str, str]]) -> str:
+    """Say over which features the slices are."""
+    return f"Slices over {'; '.join(f'{x} and {y}' for x, y in pairs)}."
 
 
 def disagreement(pairs: Sequence[Agreement]) -> str:
@@ -111,3 +116,12 @@ def tuning(searches: Sequence[Search]) -> str:
     objective = searches[0].objective.replace("/", " ").replace("_", " ")
     best = ", ".join(f"{search.model} {search.best.value:.3g}" for search in searches)
     return f"Best {objective} of {len(searches[0].trials)} trials: {best}."
+
+
+def best_hyperparameters(searches: Sequence[Search]) -> str:
+    """Say where the best trials lie."""
+    return " ".join(
+        f"The best trial of {search.model} has"
+        f" {', '.join(f'{key} {value_text(value)}' for key, value in search.best.params.items())}."
+        for search in searches
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.artifacts import Search, Split
 from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.labels import threshold_text
+from pipeline.units import value_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ def edge_notes(searches: Sequence[Search]) -> list[str]:
     lines = []
     for edge, found in concerned.items():
         key, end = edge.split()
-        bounds = ", ".join(short(bound) for bound in found[0].space[key][:2])
+        bounds = ", ".join(value_text(bound) for bound in found[0].space[key][:2])
         where = ", ".join(f"{search.dataset} {search.model}" for search in found)
         way = "upwards" if end == "upper" else "downwards"
         lines.append(f"Tuning: the best {key} lies at the {end} end of [{bounds}] ({where}); widen the range {way}.")
@@ -103,8 +104,3 @@ def _threshold_range(runs: pd.DataFrame) -> str:
     values = runs["threshold"]
     low, middle, high = (threshold_text(value) for value in (values.min(), values.median(), values.max()))
     return middle if low == high else f"{middle} ({low} to {high})"
-
-
-def short(value: object) -> str:
-    """Write a hyperparameter as briefly as one would say it."""
-    return f"{value:.3g}" if isinstance(value, float) else "null" if value is None else str(value)

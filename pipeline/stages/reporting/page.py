@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.comparison.comparability import look_notes, looks_words
+from pipeline.planes import is_plane
+from pipeline.stages.reporting.learning import SIDE, learning
+from pipeline.stages.reporting.moving_threshold import moving_threshold
 from pipeline.stages.reporting.notes import notes, resample_notes
-from pipeline.stages.reporting.picture import Picture
+from pipeline.stages.reporting.picture import Picture, labelled
 from pipeline.stages.reporting.pictures import Pictures
-from pipeline.stages.reporting.planes import is_plane
+from pipeline.stages.reporting.reading import columns, readings
 from pipeline.stages.reporting.source import ReportInput
 from pipeline.stages.reporting.tables import class_table, metric_table, score_table, tuned_table
 from pipeline.stages.reporting.verdict_tables import (
@@ -51,6 +54,7 @@ def render(source: ReportInput, pictures: Pictures, images: Mapping[str, bytes])
         sections=[_section(source, name, pictures.datasets.get(name, [])) for name in source.splits],
         tuning=_tuning(source, pictures.tuning),
         made=_made(source),
+        side=SIDE,
         notes=[
             *notes(source.splits, source.runs, source.goal),
             *resample_notes(source.searches, source.shared_tables, source.resamples),
@@ -70,13 +74,14 @@ def page(template: str, images: Mapping[str, bytes], **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["inline"] = lambda name: f"data:image/webp;base64,{_base64(images[name])}"
+    environment.filters["webp"] = _webp
+    environment.filters["inline"] = lambda name: _webp(images[name])
     environment.globals["metric_name"] = metric_name
     return environment.get_template(template).render(**values)
 
 
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
+def _webp(image: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(image).decode('ascii')}"
 
 
 def _verdict(source: ReportInput) -> dict[str, Any]:
@@ -94,12 +99,18 @@ def _section(source: ReportInput, name: str, pictures: Sequence[Picture]) -> dic
     split = source.splits[name]
     return {
         "name": name,
+        "place": list(source.splits).index(name),  # for ids, which names with spaces would break
         "split": split,
         "sizes": {part: len(split.rows(part)) for part in ("train", "validation", "test")},
         "pictures": {picture.kind: picture for picture in pictures},
         "metrics": metric_table(source, name),
         "classes": class_table(source, name),
         "plane": is_plane(split),
+        "threshold": moving_threshold(source, name),
+        "reading_columns": columns(split),
+        "readings": readings(source, name),
+        "learning": learning(source, name),
+        "labelled": labelled(source, name),
         "looks": looks_words(split.final, source.looks[name]) if name in source.looks else "",
         **_judged(source, name),
     }

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
-from pipeline.figures import tuning
+from pipeline.figures import parallel, tuning
+from pipeline.planes import is_plane
 from pipeline.stages.reporting import findings
 from pipeline.stages.reporting.boundary_pictures import headline, plane_pictures
 from pipeline.stages.reporting.picture import Picture
-from pipeline.stages.reporting.planes import is_plane
 from pipeline.stages.reporting.score_pictures import (
     calibration_pictures,
     class_pictures,
@@ -19,6 +19,7 @@ from pipeline.stages.reporting.score_pictures import (
     regression_pictures,
     threshold_pictures,
 )
+from pipeline.stages.reporting.slice_pictures import slice_pictures
 from pipeline.stages.reporting.source import ReportInput
 from pipeline.stages.reporting.verdict_pictures import noise_pictures, verdict_pictures
 
@@ -56,6 +57,7 @@ def _dataset_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
         return
     if is_plane(source.splits[name]):
         yield from plane_pictures(source, name)
+    yield from slice_pictures(source, name)
     yield from curve_pictures(source, name)
     yield from class_pictures(source, name)
     yield from threshold_pictures(source, name)
@@ -68,20 +70,28 @@ def _naming_resample(source: ReportInput, pictures: Iterable[Picture]) -> list[P
     return [replace(picture, caption=picture.caption + of) for picture in pictures]
 
 
-def _tuning(source: ReportInput, name: str) -> list[Picture]:
+def _tuning(source: ReportInput, name: str) -> Iterator[Picture]:
     searches = [search for search in source.searches if search.dataset == name]
     if not searches:
-        return []
-    return [
-        Picture(
-            f"{name}_tuning",
-            "tuning",
-            name,
-            f"Tuning on {name}",
-            "Expected best value on validation rows for a budget of trials, and of seconds; how much each"
-            " hyperparameter matters for being among the best trials; and where the best trial lies in the space.",
-            lambda: findings.tuning(searches),
-            lambda: tuning.budget_frame(searches),
-            partial(tuning.draw_tuning, searches, source.models),
-        )
-    ]
+        return
+    yield Picture(
+        f"{name}_tuning",
+        "tuning",
+        name,
+        "What tuning bought",
+        "Expected best value on validation rows for a budget of trials, and of seconds; how much each hyperparameter"
+        " matters for being among the best trials; and where the best trial lies in the space.",
+        lambda: findings.tuning(searches),
+        lambda: tuning.budget_frame(searches),
+        partial(tuning.draw_tuning, searches, source.models),
+    )
+    yield Picture(
+        f"{name}_trials",
+        "trials",
+        name,
+        "Every trial",
+        "A line a trial, from hyperparameter to hyperparameter to its value on validation rows; the best in front.",
+        lambda: findings.best_hyperparameters(searches),
+        lambda: parallel.parallel_frame(searches),
+        partial(parallel.draw_parallel, searches, source.models),
+    )

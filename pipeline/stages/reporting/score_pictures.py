@@ -123,7 +123,7 @@ def regression_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
         "Predictions",
         f"The median seed's predictions; its errors are those of the {split.final} rows.",
         lambda: findings.means(source, name, "mae", "mean absolute error"),
-        lambda: ledger[ledger["run_id"].isin({one.run_id for one in source.representatives.values()})],
+        lambda: regression.prediction_frame(regression.fit_frame(split), ledger, source.models, source.seeds(name)),
         lambda: regression.draw_fit(
             regression.fit_frame(split),
             ledger,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pipeline.comparison.comparability import rows_digest
-from pipeline.comparison.comparability import short as short_digest
-from pipeline.stages.reporting.notes import short
+from pipeline.comparison.comparability import rows_digest, short
 from pipeline.stages.reporting.source import ReportInput
+from pipeline.units import value_text
 
 ABSENT = "–"
 Path = tuple[str, ...]
@@ -58,7 +57,7 @@ def _found(source: ReportInput) -> dict[str, str]:
     """Return each search's best hyperparameters."""
     return {
         f"found for {search.model} on {search.dataset}": ", ".join(
-            f"{key} {short(value)}" for key, value in search.best.params.items()
+            f"{key} {value_text(value)}" for key, value in search.best.params.items()
         )
         for search in source.searches
     }
@@ -69,13 +68,13 @@ def _data(source: ReportInput, datasets: Iterable[str]) -> dict[str, str]:
     found = {}
     for name in datasets:
         split = source.splits[name]
-        data, rows = (short_digest(digest) for digest in (split.dataset.digest, rows_digest(split)))
+        data, rows = (short(digest) for digest in (split.dataset.digest, rows_digest(split)))
         found[f"data of {name}"] = f"SHA-256 {data}, of its {split.final} rows {rows}"
     return found
 
 
 def _code(source: ReportInput) -> dict[str, str]:
     """Return commit and versions."""
-    commit = short_digest(source.provenance["commit"]) or "not in a git repository"
+    commit = short(source.provenance["commit"]) or "not in a git repository"
     changed = " with uncommitted changes" if source.provenance["dirty"] else ""
     return {"commit": commit + changed, **source.provenance["versions"]}

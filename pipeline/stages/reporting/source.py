@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.artifacts import Network, Search, Split
+from pipeline.artifacts import Network, Search, Snapshots, Split
 from pipeline.comparison.outcome import Outcome
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.figures.boundaries import BayesRule, Boundary
-from pipeline.stages.reporting.planes import bayes_rule_of, boundary_of, is_plane
+from pipeline.planes import is_plane
+from pipeline.stages.reporting.grids import bayes_rule_of, boundary_of
 from pipeline.stages.verdict import verdict
 
 DatasetModel = tuple[str, str]
@@ -28,6 +29,7 @@ class Representative:
     seed: int
     run_id: str
     network: Network
+    snapshots: Snapshots | None = None  # of how it learned, where there is a plane to see it on
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +97,7 @@ class ReportInput:
 
     def _plane(self, dataset: str, model: str) -> Boundary:
         chosen = self.representatives[dataset, model]
-        accuracy = float(self.runs.loc[self.runs["run_id"] == chosen.run_id, "accuracy"].iloc[0])
-        threshold = float(self.ledger.loc[self.ledger["run_id"] == chosen.run_id, "threshold"].iloc[0])
-        return boundary_of(chosen.network, self.splits[dataset], chosen.seed, accuracy, threshold)
+        return boundary_of(chosen.network, self.splits[dataset], chosen.seed, *self.scored(chosen))
 
     @property
     def replicates(self) -> str:
@@ -114,6 +114,11 @@ class ReportInput:
         ends = runs[["threshold_low", "threshold_high"]].to_numpy(dtype=np.float64)
         by_run = {str(run_id): (float(low), float(high)) for run_id, (low, high) in zip(runs.index, ends, strict=True)}
         return {model: by_run[one.run_id] for (of, model), one in self.representatives.items() if of == dataset}
+
+    def scored(self, chosen: Representative) -> tuple[float, float]:
+        """Return a median run's accuracy on the final rows, and the threshold of its labels."""
+        accuracy = float(self.runs.loc[self.runs["run_id"] == chosen.run_id, "accuracy"].iloc[0])
+        return accuracy, float(self.ledger.loc[self.ledger["run_id"] == chosen.run_id, "threshold"].iloc[0])
 
     def median_scores(self, datasets: Sequence[str]) -> pd.DataFrame:
         """Return how often each median run is right: dataset, model, seed, accuracy."""

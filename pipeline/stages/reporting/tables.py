@@ -10,9 +10,9 @@ import pandas as pd
 from pipeline.artifacts import Search
 from pipeline.figures import classes
 from pipeline.stages.evaluate import CLASSIFICATION_METRICS
-from pipeline.stages.reporting.notes import edge_notes, short
+from pipeline.stages.reporting.notes import edge_notes
 from pipeline.stages.reporting.source import ReportInput
-from pipeline.units import metric_name
+from pipeline.units import metric_name, value_text
 
 
 def score_table(source: ReportInput) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def tuned_table(searches: Sequence[Search], dataset: str) -> dict[str, Any]:
             search.model,
             f"{search.best.value:.4g}",
             f"{search.best.number}",
-            *(short(search.best.params[key]) if key in search.best.params else "as given" for key in keys),
+            *(value_text(search.best.params[key]) if key in search.best.params else "as given" for key in keys),
         )
         for search in found
     ]

@@ -1,17 +1,11 @@
-"""Planes: what networks, and the law of the data, say over a dataset of two features."""
+"""Grids over the plane: what networks, and the law of the data, say over a dataset of two features."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from pipeline.artifacts import Floats, Network, Split
+from pipeline.artifacts import Network, Split
 from pipeline.comparison.ceilings import law_of
-from pipeline.figures.boundaries import BayesRule, Boundary, grid
-
-
-def is_plane(split: Split) -> bool:
-    """Whether a dataset's classes can be drawn over its two features."""
-    return split.dataset.task != "regression" and split.dataset.n_features == 2
+from pipeline.figures.boundaries import BayesRule, Boundary
+from pipeline.planes import grid, grid_points
 
 
 def boundary_of(
@@ -22,7 +16,7 @@ def boundary_of(
     from pipeline.training.networks import predict_logits, probabilities
 
     x, y = grid(split.dataset.features, points)
-    logits = predict_logits(network, split.scale_features(_points(x, y)))
+    logits = predict_logits(network, split.scale_features(grid_points(x, y)))
     table = probabilities(logits, split.dataset.task)
     return Boundary(x, y, table.reshape(len(y), len(x), -1), seed, accuracy, threshold)
 
@@ -33,10 +27,4 @@ def bayes_rule_of(split: Split) -> BayesRule | None:
     if law is None:
         return None
     x, y = grid(split.dataset.features)
-    return BayesRule(x, y, law.posterior(_points(x, y)).reshape(len(y), len(x), -1))
-
-
-def _points(x: Floats, y: Floats) -> Floats:
-    """Points of a grid row by row, shape (rows * columns, 2)."""
-    points: Floats = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    return points
+    return BayesRule(x, y, law.posterior(grid_points(x, y)).reshape(len(y), len(x), -1))
