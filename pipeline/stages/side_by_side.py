@@ -22,7 +22,14 @@ from pipeline.stages.reporting.tables import cell, runs_of
 from pipeline.stages.reporting.verdict_tables import conclusions, sentences, verdict_rows
 from pipeline.units import metric_name
 
-SHOWN = ("headline", "boundaries", "fit", "curves", "confusion")  # kinds of pictures, in the order of the page
+SHOWN = (
+    "headline",
+    "boundaries",
+    "slices",
+    "fit",
+    "curves",
+    "confusion",
+)  # kinds of pictures, in the order of the page
 
 
 @dataclass(frozen=True, eq=False)

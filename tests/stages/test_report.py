@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from pipeline.stages.reporting.notes import notes, threshold_notes
 from pipeline.stages.reporting.source import median_runs
 from pipeline.stages.reporting.tables import runs_of
 from pipeline.stages.split import SplitSpec, split
-from tests.conftest import TINY, Finished
+from tests.conftest import REPOSITORY, TINY, Finished
 from tests.making import dataset
 
 
@@ -164,3 +166,9 @@ def test_page_says_what_is_over_resamples_and_what_is_of_one(resampled: Finished
     assert not re.search(
         "Resample 0 of|<dt>Resamples|seeds and 2 resamples", (finished.report / "index.html").read_text("utf-8")
     )
+
+
+def test_workers_draw_without_torch() -> None:
+    """What a worker imports to draw pictures leaves torch out, which would take longer than most pictures."""
+    code = "import sys, pipeline.stages.report; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)

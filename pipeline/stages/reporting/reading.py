@@ -10,7 +10,6 @@ from pipeline.artifacts import Floats, Integers, Singles, Split
 from pipeline.labels import predicted_labels, threshold_text
 from pipeline.stages.evaluate import predict
 from pipeline.stages.reporting.source import ReportInput, Representative
-from pipeline.training.networks import predict_logits
 
 ROWS = 5
 MOST_CLASSES = 4  # shown for each row; of more, the likeliest
@@ -57,6 +56,8 @@ def outputs(source: ReportInput, name: str) -> list[Output]:
 
 
 def _output(source: ReportInput, name: str, model: str, chosen: Representative) -> Output:
+    from pipeline.training.networks import predict_logits
+
     split, network = source.splits[name], chosen.network
     # All rows, as in evaluation: the last bits of a product depend on how many rows it is of.
     rows = split.rows(split.final)
