@@ -126,7 +126,8 @@ def as_webp(file: Path) -> bytes:
 
     inline = io.BytesIO()
     with Image.open(file) as image:
-        image.convert("RGB").save(inline, "WEBP", lossless=True)
+        # Method 2 of 0…6 takes two thirds of the default's time and a hundredth more space.
+        image.convert("RGB").save(inline, "WEBP", lossless=True, method=2)
     return inline.getvalue()
 
 
