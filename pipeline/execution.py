@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,30 +39,14 @@ def workers(jobs: int) -> Iterator[Submit]:
     if jobs == 1:
         yield _Later
         return
-    executor = _executor(jobs)
+    from joblib.externals.loky import get_reusable_executor
+
+    executor = get_reusable_executor(max_workers=jobs, env=ONE_THREAD)
     try:
         yield executor.submit
     except BaseException:
         executor.shutdown(wait=True, kill_workers=True)
         raise
-
-
-def start_workers(jobs: int, module: str) -> None:
-    """Have worker processes import a module while this process does something else; nothing happens with one job."""
-    if jobs > 1:
-        executor = _executor(jobs)
-        for _ in range(jobs):
-            executor.submit(_import, module)
-
-
-def _executor(jobs: int) -> Any:
-    from joblib.externals.loky import get_reusable_executor
-
-    return get_reusable_executor(max_workers=jobs, env=ONE_THREAD)
-
-
-def _import(module: str) -> None:
-    importlib.import_module(module)
 
 
 def map_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], jobs: int) -> Iterator[Result]:

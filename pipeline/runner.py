@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from pipeline.artifacts import Dataset, EvaluatedModel, Search, Split, TrainedModel
 from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.errors import AllMembersFailed, BadInput, naming_field
-from pipeline.execution import map_tasks, start_workers, workers
+from pipeline.execution import map_tasks, workers
 from pipeline.experiment import Experiment, to_yaml
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.generate import DatasetSpec, generate
@@ -470,17 +470,15 @@ def _report(source: ReportInput, walk: _Walk) -> Path:
         )
 
 
-def drawers_that_pay(pictures: int | None = None) -> int:
-    """Return how many processes draw so many pictures soonest; None: very many (benchmarks/report.py measures it)."""
+def drawers_that_pay(pictures: int) -> int:
+    """Return how many processes draw so many pictures soonest (benchmarks/report.py measures it)."""
     from joblib import cpu_count
 
-    most = min(cpu_count(), MOST_DRAWERS)
-    return most if pictures is None else max(1, min(most, pictures // PICTURES_A_DRAWER))
+    return max(1, min(cpu_count(), MOST_DRAWERS, pictures // PICTURES_A_DRAWER))
 
 
 def rebuild_report(run_id: str, options: Options, listener: Listener) -> Path:
     """Make a finished comparison's report again, from the tracking store alone."""
-    start_workers(options.drawers or drawers_that_pay(), "pipeline.stages.report")  # while the store is read
     from pipeline.tracking.reader import read_comparison
 
     return _report(read_comparison(run_id), _Walk(options, listener))
