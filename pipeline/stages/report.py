@@ -126,7 +126,8 @@ def as_webp(file: Path) -> bytes:
 
     inline = io.BytesIO()
     with Image.open(file) as image:
-        image.convert("RGB").save(inline, "WEBP", lossless=True)
+        # Quality is the effort of packing here; more of it takes longer to save hardly a byte.
+        image.convert("RGB").save(inline, "WEBP", lossless=True, method=2, quality=40)
     return inline.getvalue()
 
 
