@@ -20,7 +20,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from pipeline.artifacts import Dataset, Floats, Integers, Task
+from pipeline.artifacts import Dataset, Floats, Integers, Split, Task
 from pipeline.errors import AllMembersFailed, BadInput
 from pipeline.experiment import complaint
 from pipeline.labels import predicted_labels
@@ -84,8 +84,8 @@ class _NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
             told = complaint(error)
             raise BadInput(told.problem, field=told.field.removeprefix("training."), remedy=told.remedy) from error
 
-    def _train(self, spec: _FitSpec, dataset: Dataset) -> None:
-        """Train a population on all rows of a dataset, and keep what predictions need."""
+    def _train(self, spec: _FitSpec, dataset: Dataset) -> Split:
+        """Train a population on all rows of a dataset and keep its networks; returns the rows with their scaling."""
         split = undivided(dataset, spec.scaler)
         first = _first_seed(self.random_state)
         seeds = range(first, first + spec.n_seeds)
@@ -103,7 +103,7 @@ class _NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         self.loss_curves_ = np.stack([outcomes[position].history.train_loss for position in kept])
         self.n_iter_ = spec.training.epochs
         self.center_, self.scale_ = split.center, split.scale
-        self.target_center_, self.target_scale_ = split.target_center, split.target_scale
+        return split
 
     def _usable(self, outcomes: Sequence[Outcome]) -> list[int]:
         """Positions of the networks that didn't diverge; a warning when some did."""
@@ -282,7 +282,8 @@ class NetworkRegressor(RegressorMixin, _NetworkEstimator):  # type: ignore[misc]
         """
         spec = self._spec()
         features, target = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
-        self._train(spec, _dataset(features, target.astype(np.float64), "regression"))
+        split = self._train(spec, _dataset(features, target.astype(np.float64), "regression"))
+        self.target_center_, self.target_scale_ = split.target_center, split.target_scale
         return self
 
     def predict(self, X: npt.ArrayLike) -> Floats:

@@ -130,7 +130,7 @@ def test_without_averaging_the_network_of_the_lowest_loss_stays() -> None:
 
 
 def test_random_state_means_what_scikit_learn_means_by_it() -> None:
-    """An integer repeats a fit; a RandomState goes on from fit to fit; None follows numpy's global seed."""
+    """An integer repeats a fit; a RandomState goes on from fit to fit; None draws anew for each."""
     assert bits(fitted()) == bits(fitted())
     state = np.random.RandomState(5)
     drawn = [fitted(random_state=state).seeds_, fitted(random_state=state, n_seeds=2).seeds_]
@@ -180,12 +180,13 @@ def test_precision_of_the_features_changes_nothing() -> None:
 def test_a_regression_comes_back_in_its_own_units() -> None:
     """A target far from zero is fitted as well as one near it, by either loss, and predicted in its own units."""
     features, target = LINE
-    for loss in ("mse", "l1"):
-        regressor = NetworkRegressor((), loss=loss, epochs=300, random_state=0)
+    regressors = [NetworkRegressor((), loss=loss, epochs=300, random_state=0) for loss in ("mse", "l1")]
+    for regressor in regressors:
         near = regressor.fit(features, target).predict(features)
         far = clone(regressor).fit(features, 1e4 + 100 * target).predict(features)
         np.testing.assert_allclose(far, 1e4 + 100 * near, rtol=1e-3)
         assert regressor.score(features, target) > 0.95
+    assert bits(regressors[0]) != bits(regressors[1])
 
 
 def test_searches_take_them() -> None:
