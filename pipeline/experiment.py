@@ -246,7 +246,7 @@ def check(tree: Any, file: str) -> Experiment:
     try:
         return Experiment.model_validate(tree)
     except ValidationError as error:
-        raise _complaint(error, file) from error
+        raise complaint(error).within(file=file) from error
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -382,7 +382,7 @@ def _apply(override: str, tree: dict[str, Any]) -> None:
     node[keys[-1]] = value
 
 
-def _complaint(error: ValidationError, file: str) -> BadInput:
+def complaint(error: ValidationError) -> BadInput:
     """Return the first of pydantic's complaints in our words, with the number of the others."""
     details = error.errors(include_url=False)
     first = details[0]
@@ -393,8 +393,8 @@ def _complaint(error: ValidationError, file: str) -> BadInput:
     field = ".".join(str(part) for part in first["loc"] if not re.search(r"[\[(]|^(int|float)$", str(part)))
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, BadInput):
-        return BadInput(cause.problem, field=cause.field, remedy=cause.remedy + others).within(file=file, field=field)
-    return _translate(first, field, others).within(file=file)
+        return BadInput(cause.problem, field=cause.field, remedy=cause.remedy + others).within(field=field)
+    return _translate(first, field, others)
 
 
 def _translate(detail: Mapping[str, Any], field: str, others: str) -> BadInput:

@@ -29,13 +29,14 @@ LEVELS = {
     "figures": 3,
     "stages": 4,
     "experiment": 5,
+    "estimators": 6,
     "tracking": 6,
     "execution": 6,
     "runner": 7,
     "console": 8,
     "cli": 9,
     "__main__": 10,
-    "__init__": 0,
+    "__init__": 10,
 }
 
 

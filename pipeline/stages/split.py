@@ -81,6 +81,12 @@ def without_test(split: Split, spec: SplitSpec) -> Split:
     return _fit(table, rows[:n_train], rows[n_train:], rows[:0], spec.scaler)
 
 
+def undivided(dataset: Dataset, scaler: ScalerName) -> Split:
+    """Return a split that has all rows to train on, with scaling fitted on them."""
+    rows = np.arange(len(dataset.target), dtype=np.int64)
+    return _fit(dataset, rows, rows[:0], rows[:0], scaler)
+
+
 def folds(split: Split, spec: SplitSpec, count: int) -> tuple[Split, ...]:
     """Part the training and validation rows for cross-validation, in a table that holds no others.
 

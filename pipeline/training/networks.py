@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ from torch.nn import functional
 
 from pipeline.artifacts import Floats, Network, Singles, Task
 from pipeline.training.spec import ActivationName
+
+Precision = TypeVar("Precision", Singles, Floats)
 
 
 @dataclass(frozen=True)
@@ -187,19 +190,20 @@ def build_module(network: Network) -> nn.Sequential:
         if layers:
             layers.append(ACTIVATIONS[network.activation].module())  # type: ignore[index]
         linear = nn.Linear(weight.shape[1], weight.shape[0])
-        linear.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
+        linear.load_state_dict({"weight": torch.tensor(weight), "bias": torch.tensor(bias)})
         layers.append(linear)
     return nn.Sequential(*layers).eval()
 
 
-def predict_logits(network: Network, scaled_features: Singles) -> Singles:
-    """Logits of one network (a prediction, for a regression), shape (rows, outputs)."""
+def predict_logits(network: Network, scaled_features: Precision) -> Precision:
+    """Logits of one network (a prediction, for a regression), shape (rows, outputs), in the features' precision."""
+    features = torch.from_numpy(np.ascontiguousarray(scaled_features))
     with torch.inference_mode():
-        logits: Singles = build_module(network)(torch.from_numpy(np.ascontiguousarray(scaled_features))).numpy()
+        logits: Precision = build_module(network).to(features.dtype)(features).numpy()
     return logits
 
 
-def probabilities(logits: Singles, task: Task) -> Floats:
+def probabilities(logits: Singles | Floats, task: Task) -> Floats:
     """Class probabilities, shape (rows, classes): sigmoid of one logit for two classes, softmax for more."""
     values = torch.from_numpy(logits).double()
     if task == "binary":

@@ -6,7 +6,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from pipeline.artifacts import Dataset, Split
-from pipeline.stages.split import SplitSpec, split
+from pipeline.stages.split import SplitSpec, split, undivided
 from tests.making import dataset
 
 
@@ -114,3 +114,14 @@ def test_regression_target_is_scaled_with_train_statistics() -> None:
     assert float(train.std()) == pytest.approx(1, abs=1e-6)
     unscaled = split(dataset("d", load="diabetes"), SplitSpec(scaler="none"))
     assert (unscaled.target_center, unscaled.target_scale) == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["moons", "line"])
+def test_undivided_rows_are_all_trained_on(name: str) -> None:
+    """Undivided, a dataset's rows are training rows in their order, and scaling is fitted on all of them."""
+    table = dataset(name, make=name, n_samples=50)
+    made = undivided(table, "standard")
+    assert made.train.tolist() == list(range(50))
+    assert len(made.validation) == len(made.test) == 0
+    assert made.center.tolist() == table.features.mean(axis=0).tolist()
+    assert (made.target_scale == 1.0) == (name == "moons")

@@ -59,6 +59,16 @@ def test_built_module_is_plain_sequential() -> None:
     assert module[0].weight.detach().numpy().tobytes() == network.weights[0].tobytes()
 
 
+def test_a_rows_logits_in_double_precision_are_its_own() -> None:
+    """Logits come in the precision of the features; in double they don't depend on the rows that come along."""
+    network = initial_stack("tanh", [3], [(10, 10)], 3, 2).network(0)
+    features = np.random.default_rng(0).normal(size=(20, 3))
+    assert predict_logits(network, features.astype(np.float32)).dtype == np.float32
+    alone = np.concatenate([predict_logits(network, features[row : row + 1]) for row in range(20)])
+    np.testing.assert_allclose(predict_logits(network, features), alone, rtol=1e-12)
+    np.testing.assert_allclose(predict_logits(network, features.astype(np.float32)), alone, atol=1e-6)
+
+
 def test_probabilities_of_a_large_logit() -> None:
     """sigmoid(11.6267) = 0.99999, as the course prints it, and each row sums to 1 for any number of classes."""
     table = probabilities(np.array([[11.6267], [-800.0]], dtype=np.float32), "binary")
