@@ -12,7 +12,7 @@ from pipeline.planes import is_plane
 from pipeline.stages.reporting.learning import SIDE, learning
 from pipeline.stages.reporting.moving_threshold import moving_threshold
 from pipeline.stages.reporting.notes import notes, resample_notes
-from pipeline.stages.reporting.picture import Picture, labelled
+from pipeline.stages.reporting.picture import PageImage, Picture, labelled
 from pipeline.stages.reporting.pictures import Pictures
 from pipeline.stages.reporting.reading import columns, readings
 from pipeline.stages.reporting.source import ReportInput
@@ -30,7 +30,7 @@ from pipeline.units import metric_name
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
-def render(source: ReportInput, pictures: Pictures, images: Mapping[str, bytes]) -> str:
+def render(source: ReportInput, pictures: Pictures, images: Mapping[str, PageImage]) -> str:
     """Return the page: one file that needs nothing beside it; what comes from data is escaped.
 
     Parameters
@@ -40,7 +40,7 @@ def render(source: ReportInput, pictures: Pictures, images: Mapping[str, bytes])
     pictures:
         Those of `all_pictures`.
     images:
-        Each of them by name, as WebP.
+        Each of them by name, as it was drawn.
     """
     return page(
         "report.html",
@@ -63,8 +63,11 @@ def render(source: ReportInput, pictures: Pictures, images: Mapping[str, bytes])
     )
 
 
-def page(template: str, images: Mapping[str, bytes], **values: Any) -> str:
-    """Fill a template in; `name | inline` gives one of the images as an address that holds all of it."""
+def page(template: str, images: Mapping[str, PageImage], **values: Any) -> str:
+    """Fill a template in; `name | inline` gives one of the images as an address that holds all of it.
+
+    `name | finding` says what there is to see in it.
+    """
     import jinja2
 
     environment = jinja2.Environment(
@@ -75,7 +78,8 @@ def page(template: str, images: Mapping[str, bytes], **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["webp"] = _webp
-    environment.filters["inline"] = lambda name: _webp(images[name])
+    environment.filters["inline"] = lambda name: _webp(images[name].webp)
+    environment.filters["finding"] = lambda name: images[name].finding
     environment.globals["metric_name"] = metric_name
     return environment.get_template(template).render(**values)
 
