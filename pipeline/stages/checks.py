@@ -139,7 +139,7 @@ def _twins(split: Split) -> str:
     """Count rows of other parts that are training rows too, by 64-bit hashes of features and target."""
     import pandas as pd
 
-    table = pd.DataFrame(split.dataset.features + 0.0)  # -0 and 0 are equal, and would have different hashes
+    table = pd.DataFrame(split.dataset.features + 0.0)  # pandas 2 hashes -0 and 0, which are equal, apart
     hashes = pd.util.hash_pandas_object(table.assign(target=split.dataset.target), index=False).to_numpy()
     said = []
     for part in PARTS[1:]:

@@ -232,6 +232,15 @@ def test_findings_do_not_depend_on_order() -> None:
     assert [words(one) for one in check_data({"t": replace(made, dataset=turned)})] == [words(one) for one in findings]
 
 
+def test_no_order_of_rows_makes_or_unmakes_a_leak() -> None:
+    """A feature of which it is close whether it tells the target is judged alike in any order of the training rows."""
+    random = np.random.default_rng(5)
+    features, labels = sound()
+    made = split(table(with_column(features, labels + random.random(300)), labels), UNSHUFFLED)
+    orders = [replace(made, train=random.permutation(made.train)) for _ in range(20)]
+    assert len({check_data({"t": one}) for one in orders}) == 1
+
+
 def words(finding: Finding) -> list[str]:
     return sorted(re.findall(r"\w+", finding.sentence))
 
