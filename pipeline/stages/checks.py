@@ -113,7 +113,7 @@ def _duplicates(split: Split) -> str:
     columns = _varying_columns(sample)[:MOST_PAIRED]
     if len(columns) < 2:
         return ""
-    alike = _correlations(sample[:, columns]) >= SAME
+    alike = np.abs(np.corrcoef(_unitless(sample[:, columns]), rowvar=False)) >= SAME
     pairs = []
     for place, column in enumerate(columns):
         first = columns[int(alike[:, place].argmax())]
@@ -129,10 +129,14 @@ def _duplicates(split: Split) -> str:
 
 def _repeats(split: Split, column: int, first: int) -> str:
     """Say how a column repeats another one in all training rows, when it does."""
-    pair = split.dataset.features[split.train][:, [column, first]]
-    if np.array_equal(pair[:, 0], pair[:, 1]):
+    from sklearn.feature_selection import r_regression
+
+    features = split.dataset.features
+    repeated, repeating = features[split.train, first], features[split.train, column]
+    if np.array_equal(repeating, repeated):
         return "equals"
-    return "is perfectly correlated with" if _correlations(pair)[0, 1] >= SAME else ""
+    pair = _unitless(np.column_stack([repeating, repeated]))
+    return "is perfectly correlated with" if abs(r_regression(pair[:, :1], pair[:, 1])[0]) >= SAME else ""
 
 
 def _twins(split: Split) -> str:
@@ -171,21 +175,24 @@ def _telling_features(split: Split) -> tuple[list[str], list[str]]:
 def _telling_values(features: Floats, target: Floats) -> tuple[list[int], list[int]]:
     """Return columns perfectly correlated with a real target, and others that put the rows in its order."""
     from scipy.stats import rankdata
+    from sklearn.feature_selection import r_regression
 
     columns = np.array(_varying_columns(features), dtype=np.int64)
     if not len(columns) or len(target) < FEW_ROWS or target.min() == target.max():
         return [], []
     table = np.column_stack([features[:, columns], target])
-    are_copies = _correlations(table)[:-1, -1] >= SAME
-    are_in_order = _correlations(rankdata(table, axis=0))[:-1, -1] ** 2 >= TELLING_R2
+    values, ranks = _unitless(table), _unitless(rankdata(table, axis=0))
+    are_copies = np.abs(r_regression(values[:, :-1], values[:, -1])) >= SAME
+    are_in_order = r_regression(ranks[:, :-1], ranks[:, -1]) ** 2 >= TELLING_R2
     return columns[are_copies].tolist(), columns[are_in_order & ~are_copies].tolist()
 
 
-def _correlations(table: Floats) -> Floats:
-    """Absolute correlations of the columns of a table, each of which varies; shape (columns, columns)."""
+def _unitless(table: Floats) -> Floats:
+    """Scale columns, each of which varies, to a range of 1 about their mean: no square vanishes or overflows there."""
     low, high = table.min(axis=0), table.max(axis=0)
-    found: Floats = np.abs(np.corrcoef((table - low) / (high - low), rowvar=False))  # in 0…1 no square overflows
-    return found
+    scaled = (table - low) / (high - low)
+    centered: Floats = scaled - scaled.mean(axis=0)
+    return centered
 
 
 def _telling_classes(features: Floats, labels: Integers) -> tuple[list[int], list[int]]:
