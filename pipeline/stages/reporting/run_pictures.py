@@ -32,7 +32,7 @@ class RunPictures:
     def draw(self, model: EvaluatedModel) -> dict[str, bytes]:
         """Draw a run as PNG files, by name: `boundary.png` of data in a plane, `confusion.png` of classes.
 
-        There are none of a regression, nor of a run that diverged.
+        There are none of a regression, nor of a run that failed.
         """
         if model.predictions is None:
             return {}

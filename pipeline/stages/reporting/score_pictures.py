@@ -12,8 +12,10 @@ from pipeline.stages.reporting.source import ReportInput
 
 
 def curve_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
-    """Yield the learning curves."""
+    """Yield the learning curves, where there is a network to have them."""
     monitored, history = source.splits[name].monitored, source.of(name, source.history)
+    if history.empty:
+        return
     yield Picture(
         f"{name}_curves",
         "curves",
