@@ -111,7 +111,8 @@ def _sentence(chosen: Standing, best: str, standings: Sequence[Standing], measur
     if chosen.model == best:
         alike = [one.model for one in standings if one is not chosen and one.within_noise]
         if alike:
-            no_smaller = "" if chosen.cost.parameters is None else ", and no smaller"
+            is_known = all(one.cost.parameters is not None for one in standings if one.within_noise)
+            no_smaller = ", and no smaller" if is_known else ""
             beside = f"{', '.join(alike)} {'is' if len(alike) == 1 else 'are'} within noise of it{no_smaller}"
         else:
             beside = f"no other model comes within noise of its {metric}"

@@ -26,7 +26,7 @@ class Slice:
     """Networks over two features, in original units, with every other feature at its median over the train rows."""
 
     features: tuple[str, str]  # names of the x and the y axis
-    boundaries: Mapping[str, Boundary | None]  # by model: its network over the slice; None for one that failed
+    boundaries: Mapping[str, Boundary | None]  # by model: what it says over the slice; None for one that failed
     points: pd.DataFrame  # rows beside the slice, from `nearest_frame`
     held: int  # number of the features at their medians
 

@@ -22,7 +22,7 @@ SHUFFLES = 5  # of each feature, to see how much it matters
 
 
 def slice_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
-    """Yield what the median networks say over pairs of features, all others held at their medians."""
+    """Yield what the median runs say over pairs of features, all others held at their medians."""
     split = source.splits[name]
     if split.dataset.n_features < 3:
         return
@@ -32,9 +32,9 @@ def slice_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
         "slices",
         name,
         "Slices of the decision",
-        f"What the median seeds' networks predict while two features vary and the other {split.dataset.n_features - 2}"
+        f"What the median runs predict while two features vary and the other {split.dataset.n_features - 2}"
         " are held at their medians over the train rows: cuts through the decision, not all of it. The pairs are those"
-        " of the features that the networks depend on most, by how much worse they predict the"
+        " of the features that the models depend on most, by how much worse they predict the"
         f" {split.monitored} rows when a feature is shuffled. Dots are the rows nearest to a slice."
         f"{labelled(source, name)}",
         lambda: findings.slices([one.features for one in made()]),
