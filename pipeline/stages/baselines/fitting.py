@@ -122,9 +122,10 @@ def _fitted(split: Split, spec: EstimatorSpec, seed: int) -> tuple[FittedEstimat
 
     # In double precision, which many estimators need to converge; the numbers are those that networks are given.
     features, target = split.scaled_features(split.train).astype(np.float64), split.scaled_target(split.train)
-    estimator, failure = _unfitted(split, spec, seed), None
+    failure = None
     with warnings.catch_warnings(record=True) as warned, threadpool_limits(1):
         warnings.simplefilter("always")
+        estimator = _unfitted(split, spec, seed)
         try:
             estimator.fit(features, target)
             # Some find out only now that they have no answer for rows that they haven't seen.

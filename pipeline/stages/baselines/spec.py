@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import warnings
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -47,7 +48,10 @@ class EstimatorSpec(Spec):
                     f"belongs to networks, and {self.sklearn} is none", field=key, remedy="remove it, or remove sklearn"
                 )
         _check_arguments(self.sklearn, self.estimator_class, self.arguments)
-        _check_values(self.estimator_class, self.arguments)
+        made = self._silently_made()
+        _check_values(made, self.arguments)
+        if self.is_classifier and not any(hasattr(made, score) for score in ("predict_proba", "decision_function")):
+            raise _made_of_others(self.sklearn)
         return self
 
     @model_serializer
@@ -72,7 +76,13 @@ class EstimatorSpec(Spec):
     @property
     def is_calibrated(self) -> bool:
         """Whether its probabilities have to be made from its scores, since it has none of its own."""
-        return self.is_classifier and not hasattr(self.estimator_class(**self.arguments), "predict_proba")
+        return self.is_classifier and not hasattr(self._silently_made(), "predict_proba")
+
+    def _silently_made(self) -> Any:
+        """Make the estimator; what it warns of is told when it is fitted."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self.estimator_class(**self.arguments)
 
 
 @cache
@@ -95,11 +105,7 @@ def _named(name: str) -> Any:
 def _check_arguments(name: str, estimator: Any, arguments: Mapping[str, Any]) -> None:
     parameters = inspect.signature(estimator).parameters
     if any(one.default is inspect.Parameter.empty for one in parameters.values()):
-        raise BadInput(
-            f"{name} is made of other estimators, which a file can't give",
-            field=KEY,
-            remedy="name one that stands alone",
-        )
+        raise _made_of_others(name)
     accepted = [key for key in parameters if key not in MADE_BY_US]
     for key in arguments:
         if key in MADE_BY_US and key in parameters:
@@ -111,24 +117,19 @@ def _check_arguments(name: str, estimator: Any, arguments: Mapping[str, Any]) ->
             raise BadInput(f"{name} has no such argument", field=key, remedy=f"{meant}{there}")
 
 
-def _check_values(estimator: Any, arguments: Mapping[str, Any]) -> None:
-    """Have the class validate its arguments, as it does before it is fitted."""
-    made = estimator(**arguments)
+def _made_of_others(name: str) -> BadInput:
+    problem = f"{name} is made of other estimators, which a file can't give"
+    return BadInput(problem, field=KEY, remedy="name one that stands alone")
+
+
+def _check_values(made: Any, arguments: Mapping[str, Any]) -> None:
+    """Have an estimator validate its arguments, as it does before it is fitted."""
     try:
         made._validate_params()
     except ValueError as error:
         line = " ".join(str(error).split())
-        key = next((key for key in arguments if f"'{key}' parameter" in line), KEY)
+        key = next((key for key in arguments if f"'{key}' parameter" in line), None)
+        if key is None:  # a default that is none: it stands for what has to be given
+            raise _made_of_others(type(made).__name__) from error
         expected = line.partition(" must be ")[2].partition(" Got ")[0].rstrip(".")
-        value = arguments.get(key, line)
-        raise BadInput(f"{value!r} can't be used", field=key, remedy=f"should be {expected}") from error
-    if getattr(made, "estimator", "") is None and not _has_scores(made):
-        raise BadInput(
-            f"{estimator.__name__} is made of other estimators, which a file can't give",
-            field=KEY,
-            remedy="name one that stands alone",
-        )
-
-
-def _has_scores(estimator: Any) -> bool:
-    return any(hasattr(estimator, method) for method in ("predict_proba", "decision_function", "predict"))
+        raise BadInput(f"{arguments[key]!r} can't be used", field=key, remedy=f"should be {expected}") from error
