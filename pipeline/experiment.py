@@ -300,7 +300,7 @@ def to_yaml(experiment: Experiment) -> str:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # keep the file's order
     yaml.width = 100
     stream = io.StringIO()
-    yaml.dump(experiment.model_dump(mode="json"), stream)
+    yaml.dump(experiment.model_dump(), stream)  # not by way of JSON, which has neither infinity nor numbers as keys
     return stream.getvalue()
 
 

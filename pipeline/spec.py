@@ -8,6 +8,4 @@ from pydantic import BaseModel, ConfigDict
 class Spec(BaseModel):
     """Frozen, with unknown keys refused and no silent conversion (`"3"` is no number, `true` no learning rate)."""
 
-    model_config = ConfigDict(
-        ser_json_inf_nan="constants", frozen=True, extra="forbid", strict=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

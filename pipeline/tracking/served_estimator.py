@@ -27,12 +27,13 @@ class ServedEstimator(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-def
         self._estimator = skops.io.load(context.artifacts["estimator"], trusted=self._around["trusted"])
 
     # MLflow reads these hints: of an array's kind of numbers it knows nothing, and says so.
-    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> np.ndarray:  # type: ignore[type-arg]  # noqa: ARG002
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> np.ndarray:  # noqa: ARG002
         """Scale, predict, then label."""
         around, features = self._around, np.asarray(model_input, dtype=np.float64)
         scaled = ((features - around["center"]) / around["scale"]).astype(np.float32).astype(np.float64)
         if around["task"] == "regression":
-            return self._estimator.predict(scaled)[:, None] * around["target_scale"] + around["target_center"]
+            predicted = self._estimator.predict(scaled)[:, None]
+            return np.asarray(predicted * around["target_scale"] + around["target_center"])
         shares = self._estimator.predict_proba(scaled).astype(np.float64)
         is_binary = around["task"] == "binary"
         labels = shares[:, 1] > around["threshold"] if is_binary else shares.argmax(axis=1)

@@ -99,8 +99,9 @@ def baseline_fingerprint(split: Split, baseline: Baseline, seed: int, goal: Goal
     identity = {
         "stage_version": STAGE_VERSION,
         **data_identity(split, goal),
-        "model": baseline.spec.model_dump(mode="json"),
-        KEY: sklearn.__version__,
+        "model": baseline.spec.sklearn,
+        "arguments": repr(sorted(baseline.spec.arguments.items())),  # JSON has no infinity
+        "version": sklearn.__version__,
         "seed": seed,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
