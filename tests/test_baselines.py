@@ -124,7 +124,7 @@ def test_no_pickle_is_in_the_store(compared: Finished) -> None:
 
 
 def test_failed_fit_leaves_the_others(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A fit that raises ends FAILED with its reason; where all do, exit code 1; and workers do what one process does."""
+    """A fit that raises ends FAILED with its reason; where all do, the exit code is 1. Here with two workers."""
     keys = ["--set", "models={bayes: {sklearn: ComplementNB}, dummy: {sklearn: DummyClassifier}}", "--jobs", "2"]
     assert main(["run", "tiny.yaml", *keys, "--seeds", "2"]) == 0
     assert "bayes with seed 0 failed and is left out: ComplementNB couldn't be fitted" in capsys.readouterr().out
@@ -136,7 +136,7 @@ def test_failed_fit_leaves_the_others(workspace: Path, capsys: pytest.CaptureFix
 
 
 def test_regression_without_networks(workspace: Path) -> None:
-    """Regressors alone make a whole report, without curves; a classifier there is refused before anything is created."""
+    """Regressors alone make a whole report, without curves; a classifier is refused, and nothing is created."""
     line = ["--set", "datasets={line: {load: diabetes}}", "--seeds", "2"]
     models = "models={ridge: {sklearn: Ridge}, trees: {sklearn: ExtraTreesRegressor, n_estimators: 5}}"
     assert main(["run", "tiny.yaml", *line, "--set", "models={svc: {sklearn: SVC}}"]) == 2

@@ -6,13 +6,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from joblib import cpu_count
 
 from pipeline.cli import main
-from pipeline.runner import MOST_DRAWERS, PICTURES_A_DRAWER, drawers_that_pay
+from pipeline.runner import MOST_DRAWERS, PICTURES_A_DRAWER, best_run, drawers_that_pay
+from pipeline.stages.baselines.fitting import Baseline, fit_baseline
+from pipeline.stages.baselines.spec import EstimatorSpec
+from pipeline.stages.evaluate import measure
+from pipeline.stages.split import SplitSpec, split
 from tests.conftest import REPOSITORY, RESAMPLED, Finished, finish, runs_of, wait_for_runs
+from tests.making import dataset
 
 CHANCE = ["run_id", "train_seconds", "predict_seconds"]  # columns that differ from run to run
 
@@ -35,6 +41,18 @@ def test_until_stops_after_a_stage(stage: str, children: int, marked: int, works
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert sum(run.data.tags.get("photofinish.status") == "complete" for run in runs) == marked
     assert not Path("reports").exists()
+
+
+def test_the_best_forest_has_the_lowest_log_loss_on_validation_rows() -> None:
+    """Where there is no curve, the run to serve is chosen by the log loss on the rows that are monitored."""
+    made = split(dataset(load="wine"), SplitSpec())
+    spec = EstimatorSpec.model_validate({"sklearn": "ExtraTreesClassifier", "n_estimators": 3})
+    forests = fit_baseline(made, Baseline("d", "m", spec), range(6))
+    losses = [measure("log_loss", forest.network, made, made.validation) for forest in forests]
+    assert len(set(losses)) > 1
+    best = best_run(forests, made)
+    assert best is not None
+    assert best.seed == int(np.argmin(losses))
 
 
 @pytest.mark.slow

@@ -47,6 +47,7 @@ class Reading:
     model: str
     detail: str
     lines: list[Line]
+    has_logits: bool = True  # a model of scikit-learn has none
 
 
 def outputs(source: ReportInput, name: str) -> list[Output]:
@@ -101,9 +102,11 @@ def _reading(output: Output, split: Split) -> Reading:
     detail = f"seed {output.seed}"
     if not np.isnan(output.threshold):
         detail += f", threshold {threshold_text(output.threshold)}"
-    if np.isnan(output.logits).all():
+    has_logits = not np.isnan(output.logits).all()
+    if not has_logits:
         detail += ", no network: scikit-learn gives its answer at once"
-    return Reading(output.model, detail, [_line(output, place, split) for place in range(len(output.rows))])
+    lines = [_line(output, place, split) for place in range(len(output.rows))]
+    return Reading(output.model, detail, lines, has_logits)
 
 
 def _line(output: Output, place: int, split: Split) -> Line:
