@@ -17,8 +17,8 @@ from pipeline.stages.baselines.fitting import Baseline, fit_baseline
 from pipeline.stages.baselines.spec import EstimatorSpec
 from pipeline.stages.evaluate import measure
 from pipeline.stages.split import SplitSpec, split
+from tests import making
 from tests.conftest import REPOSITORY, RESAMPLED, Finished, finish, runs_of, wait_for_runs
-from tests.making import dataset
 
 CHANCE = ["run_id", "train_seconds", "predict_seconds"]  # columns that differ from run to run
 
@@ -45,7 +45,7 @@ def test_until_stops_after_a_stage(stage: str, children: int, marked: int, works
 
 def test_the_best_forest_has_the_lowest_log_loss_on_validation_rows() -> None:
     """Where there is no curve, the run to serve is chosen by the log loss on the rows that are monitored."""
-    made = split(dataset(load="wine"), SplitSpec())
+    made = split(making.dataset(load="wine"), SplitSpec())
     spec = EstimatorSpec.model_validate({"sklearn": "ExtraTreesClassifier", "n_estimators": 3})
     forests = fit_baseline(made, Baseline("d", "m", spec), range(6))
     losses = [measure("log_loss", forest.network, made, made.validation) for forest in forests]
