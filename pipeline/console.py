@@ -71,7 +71,7 @@ class Progress:
             self._bars.update(task, completed=self._bars.tasks[task].total)
 
     def note(self, line: str) -> None:
-        """Say once what one waits for."""
+        """Say once what one waits for, or should know."""
         if line not in self._said:
             self._said.add(line)
             print(f"photofinish: {line}", file=sys.stderr)

@@ -20,6 +20,7 @@ from pipeline.execution import map_tasks, workers
 from pipeline.experiment import Experiment, to_yaml
 from pipeline.stages.baselines.fitting import Baseline, settle_baseline
 from pipeline.stages.baselines.spec import EstimatorSpec
+from pipeline.stages.checks import check_data
 from pipeline.stages.evaluate import evaluate, measure
 from pipeline.stages.generate import DatasetSpec, generate
 from pipeline.stages.ledger import RunKey, history_frame, ledger_frame, run_key, runs_frame
@@ -61,7 +62,7 @@ class Listener(Protocol):
         """End a stage."""
 
     def note(self, line: str) -> None:
-        """Say what one waits for."""
+        """Say what one waits for, or should know before training begins."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +149,14 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
         _check_memory(splits, settled, experiment.seeds, options)
         plans = [one for one in settled if isinstance(one, SearchPlan)] if options.reaches("tune") else []
         storage = connect_storage(_storage(options), plans, fresh=options.fresh) if plans else None
+    findings = check_data(splits)
+    for finding in findings:
+        listener.note(finding.sentence)
     from pipeline.tracking import provenance, writer
 
     origin = provenance.gather(Path.cwd())
     with writer.open_comparison(experiment) as comparison:
-        comparison.describe(origin, file, [split for made in resampled.values() for split in made])
+        comparison.describe(origin, file, [split for made in resampled.values() for split in made], findings)
         finished = Finished(comparison.run_id, comparison.experiment_id, splits, metrics)
         if options.reaches("tune"):
             searches = _tune(plans, storage, comparison, walk)

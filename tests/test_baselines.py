@@ -125,12 +125,13 @@ def test_no_pickle_is_in_the_store(compared: Finished) -> None:
 
 def test_failed_fit_leaves_the_others(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A fit that raises ends FAILED with its reason; where all do, the exit code is 1. Here with two workers."""
-    keys = ["--set", "models={bayes: {sklearn: ComplementNB}, dummy: {sklearn: DummyClassifier}}", "--jobs", "2"]
-    assert main(["run", "tiny.yaml", *keys, "--seeds", "2"]) == 0
+    wild = "wild: {hidden_units: [4], training: {optimizer: SGD, lr: 1e30}}"
+    keys = ["--set", f"models={{bayes: {{sklearn: ComplementNB}}, dummy: {{sklearn: DummyClassifier}}, {wild}}}"]
+    assert main(["run", "tiny.yaml", *keys, "--seeds", "2", "--jobs", "2"]) == 0
     assert "bayes with seed 0 failed and is left out: ComplementNB couldn't be fitted" in capsys.readouterr().out
     _, runs = runs_of(workspace)
     failed = {run.data.params["model"] for run in runs if run.info.status == "FAILED"}
-    assert failed == {"bayes"}
+    assert failed == {"bayes", "wild"}
     assert main(["run", "tiny.yaml", "--set", "models={bayes: {sklearn: ComplementNB}}", "--seeds", "1"]) == 1
     assert "all 2 model runs failed" in capsys.readouterr().err
 

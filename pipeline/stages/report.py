@@ -14,7 +14,7 @@ from pipeline.comparison.comparability import rows_looked_at
 from pipeline.comparison.outcome import outcome_json
 from pipeline.stages.ledger import trials_frame
 from pipeline.stages.reporting.page import render
-from pipeline.stages.reporting.picture import Picture, save
+from pipeline.stages.reporting.picture import PageImage, Picture, save
 from pipeline.stages.reporting.pictures import all_pictures
 from pipeline.stages.reporting.source import ReportInput
 
@@ -34,10 +34,10 @@ class DrawTask:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """Pictures of one comparison as the page holds them: name → WebP."""
+    """Pictures of one comparison by their names."""
 
     run_id: str
-    images: dict[str, bytes]
+    images: dict[str, PageImage]
 
 
 class Spread(Protocol):
@@ -86,7 +86,7 @@ def report(
     if source.searches:
         trials_frame(source.searches).to_csv(folder / "trials.csv", index=False)
     pictures = all_pictures(source)
-    images: dict[str, bytes] = {}
+    images: dict[str, PageImage] = {}
     for drawn in spread(draw, draw_tasks(source, pictures, figures, svg=svg)):
         images |= drawn.images
         advance(len(drawn.images))
@@ -111,13 +111,13 @@ def draw(task: DrawTask) -> Drawn:
     return Drawn(task.source.run_id, dict(_drawn(task.folder, picture, task.svg) for picture in wanted))
 
 
-def _drawn(folder: Path, picture: Picture, svg: bool) -> tuple[str, bytes]:
+def _drawn(folder: Path, picture: Picture, svg: bool) -> tuple[str, PageImage]:
     picture.frame().to_csv(folder / f"{picture.name}.csv", index=False, float_format=SIGNIFICANT_DIGITS)
     figure, file = picture.draw(), folder / f"{picture.name}.png"
     save(figure, file)
     if svg:
         save(figure, file.with_suffix(".svg"))
-    return picture.name, as_webp(file)
+    return picture.name, PageImage(as_webp(file), picture.finding())
 
 
 def as_webp(file: Path) -> bytes:

@@ -14,7 +14,7 @@ from pipeline.comparison.verdict import Verdict
 from pipeline.stages.compare import CompareInput, forests, names, write
 from pipeline.stages.report import Spread, as_webp, draw, draw_tasks
 from pipeline.stages.reporting.page import page
-from pipeline.stages.reporting.picture import Picture
+from pipeline.stages.reporting.picture import PageImage, Picture
 from pipeline.stages.reporting.pictures import all_pictures
 from pipeline.stages.reporting.settings import ABSENT, origins_that_differ, settings_that_differ
 from pipeline.stages.reporting.source import ReportInput
@@ -98,12 +98,15 @@ def side_by_side(
     """
     figures = folder / "figures"
     shutil.rmtree(figures, ignore_errors=True)
-    images: dict[str, bytes] = {}
+    images: dict[str, PageImage] = {}
     differences: list[Picture] = []
     if source.compared:
         write(source.compared, looks, folder)
         differences = list(forests(source.compared))
-        images |= {picture.name: as_webp(folder / f"{picture.name}.png") for picture in differences}
+        images |= {
+            picture.name: PageImage(as_webp(folder / f"{picture.name}.png"), picture.finding())
+            for picture in differences
+        }
     tasks = []
     for side, pictures in zip(source.sides, source.pictures, strict=True):
         own = figures / short(side.run_id)
@@ -117,7 +120,7 @@ def side_by_side(
 
 
 def _render(
-    source: SideBySide, looks: Mapping[str, int], differences: list[Picture], images: Mapping[str, bytes]
+    source: SideBySide, looks: Mapping[str, int], differences: list[Picture], images: Mapping[str, PageImage]
 ) -> str:
     outcome = source.compared.outcome if source.compared else None
     said = sentences(outcome) if outcome else []

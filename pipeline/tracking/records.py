@@ -24,6 +24,7 @@ from pipeline.artifacts import (
 from pipeline.comparison.comparability import Terms, rows_digest, short
 from pipeline.comparison.outcome import Outcome
 from pipeline.experiment import Experiment
+from pipeline.stages.checks import Finding
 from pipeline.stages.evaluate import METRICS_VERSION
 from pipeline.tracking.descriptions import comparison_note, escaped, model_note
 
@@ -41,6 +42,7 @@ ROWS = "photofinish.rows"  # SHA-256 over that, part and row ids of the final ro
 METRICS = "photofinish.metrics"  # version of the metric definitions
 THRESHOLD = "photofinish.threshold"  # how labels are made from probabilities
 THRESHOLD_REACHED = "photofinish.threshold_reached"
+FINDINGS = "photofinish.findings"  # how many checks of the data found something; the page says what
 COMPARED = "photofinish.compared"
 STUDY = "photofinish.study"
 STORAGE = "photofinish.storage"
@@ -76,8 +78,10 @@ class Record:
     metrics: tuple[MetricPoint, ...] = ()
 
 
-def comparison_record(experiment: Experiment, file: str, command: str, commit: str) -> Record:
-    """Return what a parent run says of its experiment."""
+def comparison_record(
+    experiment: Experiment, file: str, command: str, commit: str, findings: Sequence[Finding]
+) -> Record:
+    """Return what a parent run says of its experiment, and how many findings there are in its data."""
     tags = {
         ROLE: "comparison",
         EXPERIMENT: experiment.name,
@@ -85,6 +89,7 @@ def comparison_record(experiment: Experiment, file: str, command: str, commit: s
         "photofinish.command": command,
         "photofinish.seeds": json.dumps(list(experiment.seeds)),
         "photofinish.resamples": str(experiment.resamples),
+        FINDINGS: str(len(findings)),
         SOURCE_NAME: file,
     }
     if commit:

@@ -29,6 +29,7 @@ from pipeline.errors import StoreError
 from pipeline.experiment import Experiment, to_yaml
 from pipeline.interruption import deferred
 from pipeline.stages.baselines.storage import FILE, save_estimator, trusted_types
+from pipeline.stages.checks import Finding
 from pipeline.stages.tune import SearchPlan
 from pipeline.tracking import records
 from pipeline.tracking.afterwards import set_status_afterwards
@@ -83,11 +84,11 @@ class ComparisonWriter:
             set_status_afterwards(self.run_id, status)
 
     @deferred()
-    def describe(self, provenance: Provenance, file: str, splits: Sequence[Split]) -> None:
+    def describe(self, provenance: Provenance, file: str, splits: Sequence[Split], findings: Sequence[Finding]) -> None:
         """Log what the comparison is made of, before anything is trained."""
         self._log(
             self.run_id,
-            records.comparison_record(self._experiment, file, provenance.command, provenance.commit),
+            records.comparison_record(self._experiment, file, provenance.command, provenance.commit, findings),
         )
         with self._artifacts(self.run_id) as folder:
             (folder / "experiment.yaml").write_text(to_yaml(self._experiment), encoding="utf-8")

@@ -9,10 +9,11 @@ from typing import Any
 
 from pipeline.comparison.comparability import look_notes, looks_words
 from pipeline.planes import is_plane
+from pipeline.stages.checks import check_data
 from pipeline.stages.reporting.learning import SIDE, learning
 from pipeline.stages.reporting.moving_threshold import moving_threshold
 from pipeline.stages.reporting.notes import notes, resample_notes
-from pipeline.stages.reporting.picture import Picture, labelled
+from pipeline.stages.reporting.picture import PageImage, Picture, labelled
 from pipeline.stages.reporting.pictures import Pictures
 from pipeline.stages.reporting.reading import columns, readings
 from pipeline.stages.reporting.source import ReportInput
@@ -30,7 +31,7 @@ from pipeline.units import metric_name
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
-def render(source: ReportInput, pictures: Pictures, images: Mapping[str, bytes]) -> str:
+def render(source: ReportInput, pictures: Pictures, images: Mapping[str, PageImage]) -> str:
     """Return the page: one file that needs nothing beside it; what comes from data is escaped.
 
     Parameters
@@ -40,7 +41,7 @@ def render(source: ReportInput, pictures: Pictures, images: Mapping[str, bytes])
     pictures:
         Those of `all_pictures`.
     images:
-        Each of them by name, as WebP.
+        Each of them by name, as it was drawn.
     """
     return page(
         "report.html",
@@ -56,6 +57,7 @@ def render(source: ReportInput, pictures: Pictures, images: Mapping[str, bytes])
         made=_made(source),
         side=SIDE,
         notes=[
+            *(finding.sentence for finding in check_data(source.splits)),
             *notes(source.splits, source.runs, source.goal),
             *resample_notes(source.searches, source.shared_tables, source.resamples),
             *look_notes(source.splits, source.looks),
@@ -63,8 +65,11 @@ def render(source: ReportInput, pictures: Pictures, images: Mapping[str, bytes])
     )
 
 
-def page(template: str, images: Mapping[str, bytes], **values: Any) -> str:
-    """Fill a template in; `name | inline` gives one of the images as an address that holds all of it."""
+def page(template: str, images: Mapping[str, PageImage], **values: Any) -> str:
+    """Fill a template in; `name | inline` gives one of the images as an address that holds all of it.
+
+    `name | finding` says what there is to see in it.
+    """
     import jinja2
 
     environment = jinja2.Environment(
@@ -75,7 +80,8 @@ def page(template: str, images: Mapping[str, bytes], **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["webp"] = _webp
-    environment.filters["inline"] = lambda name: _webp(images[name])
+    environment.filters["inline"] = lambda name: _webp(images[name].webp)
+    environment.filters["finding"] = lambda name: images[name].finding
     environment.globals["metric_name"] = metric_name
     return environment.get_template(template).render(**values)
 

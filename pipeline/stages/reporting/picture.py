@@ -30,6 +30,14 @@ class Picture:
     draw: Callable[[], Figure]
 
 
+@dataclass(frozen=True)
+class PageImage:
+    """A picture that was drawn, as a page holds it."""
+
+    webp: bytes
+    finding: str
+
+
 def save(figure: Figure, file: Path) -> None:
     """Write a figure, as all of a report are written: the same figure gives the same bytes.
 

@@ -13,6 +13,7 @@ from pipeline.figures.palette import probability_image
 from pipeline.planes import encode, grid, grid_points
 from pipeline.stages.reporting.learning import SIDE, boundary, colours, learning, strip
 from pipeline.stages.reporting.page import render
+from pipeline.stages.reporting.picture import PageImage
 from pipeline.stages.reporting.pictures import all_pictures
 from pipeline.stages.reporting.source import ReportInput
 from tests.conftest import Finished, report_input
@@ -66,7 +67,7 @@ def test_without_snapshots_the_page_has_no_such_part(source: ReportInput) -> Non
 def page_of(source: ReportInput) -> str:
     """The page, with pictures of nothing."""
     pictures = all_pictures(source)
-    return render(source, pictures, {picture.name: b"" for picture in pictures})
+    return render(source, pictures, {picture.name: PageImage(b"", "") for picture in pictures})
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
