@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ def workers(jobs: int) -> Iterator[Submit]:
         return
     from joblib.externals.loky import get_reusable_executor
 
+    # A worker that was idle for ten seconds quits, maybe at the very moment when there is work again. Another one takes
+    # its place, which is nothing to warn of; and where warnings are errors, this one would end the thread that waits
+    # for results.
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given to the executor")
     executor = get_reusable_executor(max_workers=jobs, env=ONE_THREAD)
     try:
         yield executor.submit

@@ -27,7 +27,7 @@ def main() -> None:
     save(draw_activations(), GALLERY / "activations.png")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(playwright), args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 900, "height": 900}, color_scheme="light")
+        page = browser.new_page(viewport={"width": 1110, "height": 1000}, color_scheme="light")
         page.goto((REPORT / "index.html").as_uri())
         take(page.locator("#data-moons .moving"), "threshold", steps=-40)
         take(page.locator("#data-spirals [data-learning]"), "learning", steps=-6)
