@@ -123,8 +123,26 @@ class Network:
 
 
 @dataclass(frozen=True, eq=False)
+class FittedEstimator:
+    """One fitted estimator of scikit-learn; from scaled features to class probabilities, or a scaled prediction."""
+
+    name: str  # of its class: "LogisticRegression"
+    arguments: Mapping[str, Any]  # those given
+    version: str  # scikit-learn's
+    estimator: Any  # None where fitting failed
+    notes: tuple[str, ...] = ()  # what to know of it: "scikit-learn warned: …"
+
+    @property
+    def parameter_count(self) -> int | None:
+        """Number of coefficients and intercepts of a linear model; None of others, which have no such measure."""
+        if not hasattr(self.estimator, "coef_"):
+            return None
+        return int(np.size(self.estimator.coef_)) + int(np.size(self.estimator.intercept_))
+
+
+@dataclass(frozen=True, eq=False)
 class History:
-    """One network's learning curves, a value an epoch.
+    """One network's learning curves, a value an epoch; an estimator of scikit-learn has none, and so no epochs.
 
     `train_*` is measured on the forward pass that the update of that epoch follows (the mean over its batches),
     `validation_*` after the update, on the monitored rows. Accuracy is NaN for a regression, and
@@ -167,8 +185,8 @@ class TrainedModel:
     dataset: str
     model: str
     seed: int
-    params: Mapping[str, Any]  # the contract's parameters: hidden_units, lr, epochs, …
-    network: Network
+    params: Mapping[str, Any]  # the contract's parameters: hidden_units, lr, epochs, …, or sklearn and its arguments
+    network: Network | FittedEstimator
     history: History
     fingerprint: str
     started_at: float  # seconds since 1970

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, ValidationError, model_validator
+from pydantic import Discriminator, Field, NonNegativeInt, Tag, ValidationError, model_validator
 
 from pipeline.artifacts import Split, Task
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import HALF, ThresholdSpec
 from pipeline.errors import BadInput
 from pipeline.spec import Spec
+from pipeline.stages.baselines.spec import KEY, EstimatorSpec
 from pipeline.stages.evaluate import metrics_of
 from pipeline.stages.generate import DatasetSpec, suggestion
 from pipeline.stages.split import SplitSpec
@@ -26,6 +27,17 @@ LARGEST_SEED = 2**63 - 1  # what torch.manual_seed takes
 
 # Names become folders, tags and study names, so they hold no separators and no way upwards.
 NAME = re.compile(r"\w[\w .+-]*")
+
+
+def _kind_of_model(given: Any) -> str:
+    of_sklearn = KEY in given if isinstance(given, dict) else isinstance(given, EstimatorSpec)
+    return "[sklearn]" if of_sklearn else "[network]"  # brackets keep these out of the field that a complaint names
+
+
+ModelEntry = Annotated[
+    Annotated[TunableModelSpec, Tag("[network]")] | Annotated[EstimatorSpec, Tag("[sklearn]")],
+    Discriminator(_kind_of_model),
+]
 
 
 class TrackingSpec(Spec):
@@ -56,7 +68,7 @@ class Experiment(Spec):
     training: TrainingSpec = TrainingSpec()
     tuning: TuningSpec | None = None
     datasets: Annotated[dict[str, DatasetSpec], Field(min_length=1)]
-    models: Annotated[dict[str, TunableModelSpec], Field(min_length=1)]
+    models: Annotated[dict[str, ModelEntry], Field(min_length=1)]
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(strict=False, min_length=1)] = tuple(range(10))
     resamples: Annotated[int, Field(ge=1, le=1000)] = 1
     threshold: ThresholdSpec = HALF
@@ -288,7 +300,7 @@ def to_yaml(experiment: Experiment) -> str:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # keep the file's order
     yaml.width = 100
     stream = io.StringIO()
-    yaml.dump(experiment.model_dump(mode="json"), stream)
+    yaml.dump(experiment.model_dump(), stream)  # not by way of JSON, which has neither infinity nor numbers as keys
     return stream.getvalue()
 
 
@@ -317,12 +329,15 @@ def check_name(name: str, field: str) -> None:
 
 
 def _with_defaults(entries: Any, key: str, defaults: Any) -> Any:
-    """Lay each dataset's split (model's training) over the experiment's; what is no mapping is left to the schema."""
+    """Lay each dataset's split (model's training) over the experiment's; what is no mapping is left to the schema.
+
+    Models of scikit-learn take none of it.
+    """
     if not isinstance(entries, dict) or not isinstance(defaults, dict | None):
         return entries
 
     def complete(entry: Any) -> Any:
-        if not isinstance(entry, dict) or not isinstance(entry.get(key, {}), dict | None):
+        if not isinstance(entry, dict) or KEY in entry or not isinstance(entry.get(key, {}), dict | None):
             return entry
         return {**entry, key: {**(defaults or {}), **(entry.get(key) or {})}}
 
@@ -335,7 +350,7 @@ def _with_tuning(models: Any, tuning: Any) -> Any:
         return models
 
     def complete(model: Any) -> Any:
-        own = model.get("tuning", {}) if isinstance(model, dict) else None
+        own = model.get("tuning", {}) if isinstance(model, dict) and KEY not in model else None
         return {**model, "tuning": {**tuning, **own}} if isinstance(own, dict) else model
 
     return {name: complete(model) for name, model in models.items()}

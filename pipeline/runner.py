@@ -18,8 +18,10 @@ from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.errors import AllMembersFailed, BadInput, naming_field
 from pipeline.execution import map_tasks, workers
 from pipeline.experiment import Experiment, to_yaml
+from pipeline.stages.baselines.fitting import Baseline, settle_baseline
+from pipeline.stages.baselines.spec import EstimatorSpec
 from pipeline.stages.checks import check_data
-from pipeline.stages.evaluate import evaluate
+from pipeline.stages.evaluate import evaluate, measure
 from pipeline.stages.generate import DatasetSpec, generate
 from pipeline.stages.ledger import RunKey, history_frame, ledger_frame, run_key, runs_frame
 from pipeline.stages.split import split
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 Stage = Literal["generate", "split", "tune", "train", "evaluate", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+Settled = Candidate | SearchPlan | Baseline  # one dataset × model, held against its data
 
 EPOCHS_BETWEEN_ANNOUNCEMENTS = 10  # drawing progress at every epoch would cost more than some epochs
 MOST_DRAWERS = 4  # each holds the libraries and the tables in memory
@@ -218,12 +221,14 @@ def _naming_resample(resample: int) -> Iterator[None]:
         raise BadInput(problem, field=error.field, remedy=error.remedy) from error
 
 
-def _settle(experiment: Experiment, splits: dict[str, Split]) -> list[Candidate | SearchPlan]:
+def _settle(experiment: Experiment, splits: dict[str, Split]) -> list[Settled]:
     """Return every dataset × model, with its hyperparameters as given or with a plan to search them."""
-    settled: list[Candidate | SearchPlan] = []
+    settled: list[Settled] = []
     for name, made in splits.items():
         for model, spec in experiment.models.items():
-            if spec.tuning is None:
+            if isinstance(spec, EstimatorSpec):
+                settled.append(settle_baseline(made, model, spec))
+            elif spec.tuning is None:
                 settled.append(settle(made, model, spec.as_given()))
             else:
                 split_spec = experiment.datasets[name].split
@@ -260,14 +265,12 @@ def _tune(
         return tuple(searches)
 
 
-def _with_best(settled: list[Candidate | SearchPlan], searches: tuple[Search, ...]) -> list[Candidate | SearchPlan]:
+def _with_best(settled: list[Settled], searches: tuple[Search, ...]) -> list[Settled]:
     found = {search.name: search for search in searches}
     return [best_candidate(one, found[one.study]) if isinstance(one, SearchPlan) else one for one in settled]
 
 
-def _check_memory(
-    splits: dict[str, Split], settled: list[Candidate | SearchPlan], seeds: tuple[int, ...], options: Options
-) -> None:
+def _check_memory(splits: dict[str, Split], settled: list[Settled], seeds: tuple[int, ...], options: Options) -> None:
     """Make sure that every network fits the device and the memory, those of a search at their largest."""
     if options.reaches("tune"):
         largest = [largest_candidate(one) if isinstance(one, SearchPlan) else one for one in settled]
@@ -278,17 +281,17 @@ def _check_memory(
 
 def _train_tasks(
     resampled: dict[str, list[Split]],
-    candidates: Sequence[Candidate | SearchPlan],
+    candidates: Sequence[Settled],
     seeds: tuple[int, ...],
     options: Options,
     goal: Goal = HALF,
 ) -> list[TrainTask]:
-    """Return a population for each dataset × model × resample."""
+    """Return a population, or a baseline to fit, for each dataset × model × resample."""
     device = choose_device(options.device)
     return [
         TrainTask(split, candidate, seeds, device, options.memory, goal)
         for candidate in candidates
-        if isinstance(candidate, Candidate)
+        if not isinstance(candidate, SearchPlan)
         for split in resampled[candidate.dataset]
     ]
 
@@ -323,9 +326,10 @@ def _populations(
     else:
         results = map_tasks(train, tasks, jobs)
     for trained in results:
-        if jobs > 1:
+        task = by_name[trained[0].dataset, trained[0].model, trained[0].resample]
+        if jobs > 1 or isinstance(task.candidate, Baseline):
             advance(len(trained))
-        yield by_name[trained[0].dataset, trained[0].model, trained[0].resample], trained
+        yield task, trained
 
 
 def _announcer(advance: Callable[[float], None]) -> Callable[[Population], None]:
@@ -350,7 +354,7 @@ def _write_population(
 ) -> None:
     """Write the model runs of one population; the best of resample 0 is also logged as a servable model."""
     evaluated = walk.options.reaches("evaluate")
-    best = best_run(trained) if evaluated and task.split.resample == 0 else None
+    best = best_run(trained, task.split) if evaluated and task.split.resample == 0 else None
     if evaluated and any(run_of.failure is None for run_of in trained):
         comparison.mark_look(task.split)
     pictures = _run_pictures(task.split) if evaluated else None
@@ -375,10 +379,18 @@ def _run_pictures(split: Split) -> RunPictures:
     return RunPictures(split)
 
 
-def best_run(trained: list[TrainedModel]) -> TrainedModel | None:
-    """Return the run with the lowest last loss on the monitored rows; None when all diverged."""
+def best_run(trained: list[TrainedModel], split: Split) -> TrainedModel | None:
+    """Return the run with the lowest last loss on the monitored rows; None when all failed."""
     usable = [model for model in trained if model.failure is None]
-    return min(usable, key=lambda model: float(model.history.validation_loss[-1]), default=None)
+    return min(usable, key=lambda model: _last_loss(model, split), default=None)
+
+
+def _last_loss(model: TrainedModel, split: Split) -> float:
+    losses = model.history.validation_loss
+    if len(losses):
+        return float(losses[-1])
+    metric = "mse" if split.dataset.task == "regression" else "log_loss"
+    return measure(metric, model.network, split, split.rows(split.monitored))
 
 
 def _conclude(
@@ -403,7 +415,7 @@ def _conclude(
         comparison.write_tables(folder)
     if all(model.trained.failure for model in progress.models):
         raise AllMembersFailed(
-            f"all {len(runs)} networks diverged, the first with: {progress.models[0].trained.failure};"
+            f"all {len(runs)} model runs failed, the first with: {progress.models[0].trained.failure};"
             " lower training.lr, or scale the features"
         )
     if not walk.options.reaches("evaluate"):

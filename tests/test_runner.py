@@ -6,12 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from joblib import cpu_count
 
 from pipeline.cli import main
-from pipeline.runner import MOST_DRAWERS, PICTURES_A_DRAWER, drawers_that_pay
+from pipeline.runner import MOST_DRAWERS, PICTURES_A_DRAWER, best_run, drawers_that_pay
+from pipeline.stages.baselines.fitting import Baseline, fit_baseline
+from pipeline.stages.baselines.spec import EstimatorSpec
+from pipeline.stages.evaluate import measure
+from pipeline.stages.split import SplitSpec, split
+from tests import making
 from tests.conftest import REPOSITORY, RESAMPLED, Finished, finish, runs_of, wait_for_runs
 
 CHANCE = ["run_id", "train_seconds", "predict_seconds"]  # columns that differ from run to run
@@ -35,6 +41,18 @@ def test_until_stops_after_a_stage(stage: str, children: int, marked: int, works
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert sum(run.data.tags.get("photofinish.status") == "complete" for run in runs) == marked
     assert not Path("reports").exists()
+
+
+def test_the_best_forest_has_the_lowest_log_loss_on_validation_rows() -> None:
+    """Where there is no curve, the run to serve is chosen by the log loss on the rows that are monitored."""
+    made = split(making.dataset(load="wine"), SplitSpec())
+    spec = EstimatorSpec.model_validate({"sklearn": "ExtraTreesClassifier", "n_estimators": 3})
+    forests = fit_baseline(made, Baseline("d", "m", spec), range(6))
+    losses = [measure("log_loss", forest.network, made, made.validation) for forest in forests]
+    assert len(set(losses)) > 1
+    best = best_run(forests, made)
+    assert best is not None
+    assert best.seed == int(np.argmin(losses))
 
 
 @pytest.mark.slow
@@ -99,7 +117,7 @@ def test_diverging_run_ends_failed_and_leaves_the_others(
     arguments = ["--set", "models.wild={hidden_units: [4], training: {optimizer: SGD, lr: 1e30}}"]
     assert main(["run", "tiny.yaml", *arguments]) == 0
     printed = capsys.readouterr().out
-    assert "all diverged" in printed
+    assert "all failed" in printed
     _, runs = runs_of(workspace)
     failed = [run for run in runs if run.info.status == "FAILED"]
     assert {run.data.params["model"] for run in failed} == {"wild"}
@@ -113,13 +131,13 @@ def test_diverging_run_ends_failed_and_leaves_the_others(
     before = pd.read_csv(finished.report / "metrics.csv")
     shared = ["dataset", "model", "seed", "accuracy", "log_loss", "best_validation_loss"]
     pd.testing.assert_frame_equal(calm[shared], before[shared], check_exact=True)
-    assert "diverged and is left out" in Path("reports/tiny/index.html").read_text(encoding="utf-8")
+    assert "failed and is left out" in Path("reports/tiny/index.html").read_text(encoding="utf-8")
 
 
 def test_comparison_in_which_everything_diverges_fails(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """When not one network survives there is nothing to report: exit code 1, a line with the reason, parent FAILED."""
     assert main(["run", "tiny.yaml", "--set", "training={optimizer: SGD, lr: 1e30, epochs: 12}"]) == 1
-    assert "all 12 networks diverged" in capsys.readouterr().err
+    assert "all 12 model runs failed" in capsys.readouterr().err
     _, runs = runs_of(workspace)
     assert {run.info.status for run in runs} == {"FAILED"}
 

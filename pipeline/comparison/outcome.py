@@ -125,9 +125,13 @@ def costs(runs: pd.DataFrame, dataset: str) -> dict[str, Cost]:
     finished = runs[(runs["dataset"] == dataset) & (runs["status"] == "FINISHED")]
     columns = finished.groupby("model")[["parameters", "train_seconds", "predict_seconds"]].median()
     return {
-        str(model): Cost(int(row.parameters), float(row.train_seconds), float(row.predict_seconds))
+        str(model): Cost(_whole(row.parameters), float(row.train_seconds), float(row.predict_seconds))
         for model, row in columns.iterrows()
     }
+
+
+def _whole(parameters: Any) -> int | None:
+    return None if math.isnan(parameters) else int(parameters)
 
 
 def _ceiling(subject: Subject, draw: Draw, models: Sequence[str], known: KnownTruth | None, alpha: float) -> Ceiling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,19 @@ from pipeline.units import metric_name
 class Cost:
     """What a model costs: medians over its finished runs."""
 
-    parameters: int
+    parameters: int | None  # None where a model has no such measure
     train_seconds: float  # one run's share of its population's training
     predict_seconds: float  # one row alone, from raw features to probabilities
+
+    @property
+    def size(self) -> float:
+        """Parameters; a model without that measure counts as larger than any that has it."""
+        return math.inf if self.parameters is None else self.parameters
+
+    @property
+    def size_text(self) -> str:
+        """The same in brackets, behind a model's name; empty where there is no such measure."""
+        return "" if self.parameters is None else f" ({self.parameters:,} parameters)"
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ def recommend(measured: Measured, spec: CompareSpec, costs: Mapping[str, Cost]) 
         )
         for place, model in enumerate(measured.models)
     ]
-    standings.sort(key=lambda one: (one.cost.parameters, one.behind))
+    standings.sort(key=lambda one: (one.cost.size, one.behind))
     chosen = next(one for one in standings if one.within_noise)
     return Recommendation(
         measured.subject.name,
@@ -90,27 +101,27 @@ def recommend(measured: Measured, spec: CompareSpec, costs: Mapping[str, Cost]) 
 def _best(measured: Measured, costs: Mapping[str, Cost]) -> int:
     """Index of the model with the best mean score; of equal ones the smallest."""
     gains = -measured.values if measured.lower_is_better else measured.values
-    sizes = [costs[model].parameters for model in measured.models]
+    sizes = [costs[model].size for model in measured.models]
     return min(range(len(gains)), key=lambda place: (-gains[place], sizes[place]))
 
 
 def _sentence(chosen: Standing, best: str, standings: Sequence[Standing], measured: Measured, spec: CompareSpec) -> str:
     where, metric = measured.subject.name, metric_name(measured.metric)
-    size = f"{chosen.cost.parameters:,} parameters"
+    size = chosen.cost.size_text
     if chosen.model == best:
         alike = [one.model for one in standings if one is not chosen and one.within_noise]
         if alike:
-            beside = f"{', '.join(alike)} {'is' if len(alike) == 1 else 'are'} within noise of it, and no smaller"
+            is_known = all(one.cost.parameters is not None for one in standings if one.within_noise)
+            no_smaller = ", and no smaller" if is_known else ""
+            beside = f"{', '.join(alike)} {'is' if len(alike) == 1 else 'are'} within noise of it{no_smaller}"
         else:
             beside = f"no other model comes within noise of its {metric}"
-        return f"{where}: take {best} ({size}); {beside}."
+        return f"{where}: take {best}{size}; {beside}."
     margin = with_unit(measured.metric, measured.margin(spec))
     if chosen.shown:
-        return (
-            f"{where}: take {chosen.model} ({size}); it is no more than {margin} of {metric} behind {best}, the best."
-        )
+        return f"{where}: take {chosen.model}{size}; it is no more than {margin} of {metric} behind {best}, the best."
     most = with_unit(measured.metric, chosen.high)
     return (
-        f"{where}: {chosen.model} ({size}) will do; that it is more than {margin} of {metric} behind {best}, the best,"
+        f"{where}: {chosen.model}{size} will do; that it is more than {margin} of {metric} behind {best}, the best,"
         f" isn't shown (it may be up to {most})."
     )

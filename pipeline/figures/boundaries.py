@@ -79,7 +79,7 @@ def points_frame(split: Split) -> pd.DataFrame:
 
 
 def plane_frame(boundaries: Mapping[str, Boundary | None], truth: BayesRule | None = None) -> pd.DataFrame:
-    """Probabilities over the plane, at every other grid point of each axis; none of a model that diverged.
+    """Probabilities over the plane, at every other grid point of each axis; none of a model that failed.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def draw_boundaries(
     dataset:
         Its name, for the heading.
     boundaries:
-        Each model's representative network, in the order to draw. None stands for a model that diverged.
+        Each model's representative network, in the order to draw. None stands for a model that failed.
     points:
         From `points_frame`.
     feature_names, class_names:
@@ -153,7 +153,7 @@ def draw_boundaries(
 def _model_panel(axes: Axes, name: str, boundary: Boundary | None, points: pd.DataFrame, part: str) -> None:
     """Draw one model with its own heading."""
     if boundary is None:
-        draw_blank(axes, "diverged")
+        draw_blank(axes, "failed")
         title(axes, name, "no finished run")
         return
     draw_plane(axes, boundary, points, part, scale=1.0)
@@ -177,7 +177,7 @@ def draw_headline(
     Parameters
     ----------
     panels_of:
-        For each dataset its boundaries by model and its points. None stands for a model that diverged.
+        For each dataset its boundaries by model and its points. None stands for a model that failed.
     part:
         What the accuracies were measured on.
     truths:
@@ -212,7 +212,7 @@ def _headline_panel(axes: Axes, boundary: Boundary | None, points: pd.DataFrame,
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color(FAINT)
     if boundary is None:
-        draw_blank(axes, "diverged" if known else "not run")
+        draw_blank(axes, "failed" if known else "not run")
         return
     draw_plane(axes, boundary, points, part, scale=0.7)
     axes.text(

@@ -206,7 +206,7 @@ def dot(colour: str, size: float, *, edge: str = "none") -> Line2D:
 
 
 def present(frame: pd.DataFrame, models: Sequence[str]) -> list[str]:
-    """Models that have rows to draw, in the fixed order; those that diverged have none.
+    """Models that have rows to draw, in the fixed order; those that failed have none.
 
     Raises
     ------

@@ -99,7 +99,7 @@ def draw_curves(history: pd.DataFrame, models: Sequence[str], monitored: str) ->
         tidy(panel, x="epoch", y=_axis(measure, classes=len(measures) > 1))
         title(panel, measure)
         _scale(panel, frame, measure)
-    caption(figure, _caption(history), absent_note(models, shown))
+    caption(figure, _caption(history), absent_note(models, shown, "curve"))
     legend_below(figure, handles, labels)
     return figure
 

@@ -26,7 +26,7 @@ class Slice:
     """Networks over two features, in original units, with every other feature at its median over the train rows."""
 
     features: tuple[str, str]  # names of the x and the y axis
-    boundaries: Mapping[str, Boundary | None]  # by model: its network over the slice; None for one that diverged
+    boundaries: Mapping[str, Boundary | None]  # by model: what it says over the slice; None for one that failed
     points: pd.DataFrame  # rows beside the slice, from `nearest_frame`
     held: int  # number of the features at their medians
 
@@ -146,7 +146,7 @@ def _panel(axes: Axes, one: Slice, model: str, part: str, height: float, *, is_f
     if boundary is None:
         tidy(axes, grid=False)
         axes.set(xticks=[], yticks=[])
-        draw_blank(axes, "diverged")
+        draw_blank(axes, "failed")
     else:
         draw_plane(axes, boundary, one.points, part, scale=0.8)
         tidy(axes, x=x, grid=False)

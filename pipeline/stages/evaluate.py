@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.artifacts import EvaluatedModel, Floats, Integers, Network, Part, Split, Task, Threshold, TrainedModel
+from pipeline.artifacts import (
+    EvaluatedModel,
+    FittedEstimator,
+    Floats,
+    Integers,
+    Network,
+    Part,
+    Split,
+    Task,
+    Threshold,
+    TrainedModel,
+)
 from pipeline.comparison.thresholds import HALF, Goal, choose
 from pipeline.labels import predicted_labels
 
@@ -27,7 +38,7 @@ LATENCY_CALLS = 20
 def evaluate(split: Split, trained: TrainedModel, goal: Goal = HALF) -> EvaluatedModel:
     """Predict, choose the threshold for a goal, and measure with it on the final rows.
 
-    A run that diverged has neither predictions nor numbers.
+    A run that failed has neither predictions nor numbers.
     """
     if trained.failure is not None:
         return EvaluatedModel(trained)
@@ -41,7 +52,7 @@ def evaluate(split: Split, trained: TrainedModel, goal: Goal = HALF) -> Evaluate
     return EvaluatedModel(trained, metrics, predictions, threshold, _latency(split, trained.network))
 
 
-def _latency(split: Split, network: Network) -> float:
+def _latency(split: Split, network: Network | FittedEstimator) -> float:
     """Seconds from one raw row to its prediction, the median of some calls: what a request costs that comes alone."""
     row, seconds = split.rows(split.final)[:1], []
     for _ in range(LATENCY_CALLS):
@@ -101,18 +112,30 @@ def regression_metric(name: str, truth: Floats, predicted: Floats) -> float:
     return float(functions[name](truth, predicted))
 
 
-def predict(network: Network, split: Split, rows: Integers) -> Floats:
+def predict(network: Network | FittedEstimator, split: Split, rows: Integers) -> Floats:
     """Class probabilities (rows, classes), or a regression's predictions in target units (rows,)."""
+    return predict_table(network, split, split.dataset.features[rows])
+
+
+def predict_table(network: Network | FittedEstimator, split: Split, features: Floats) -> Floats:
+    """Predict for any features in original units (rows, features), as `predict` does for rows of the dataset."""
+    scaled, is_regression = split.scale_features(features), split.dataset.task == "regression"
+    if isinstance(network, FittedEstimator):
+        from pipeline.stages.baselines.fitting import scaled_predictions
+
+        answers = scaled_predictions(network, scaled.astype(np.float64))
+        return answers * split.target_scale + split.target_center if is_regression else answers
+    # Imported here: workers that only draw do without torch, which takes longer to import than most pictures to draw.
     from pipeline.training.networks import predict_logits, probabilities
 
-    logits = predict_logits(network, split.scaled_features(rows))
-    if split.dataset.task == "regression":
+    logits = predict_logits(network, scaled)
+    if is_regression:
         predicted: Floats = logits[:, 0].astype(np.float64) * split.target_scale + split.target_center
         return predicted
     return probabilities(logits, split.dataset.task)
 
 
-def measure(name: str, network: Network, split: Split, rows: Integers) -> float:
+def measure(name: str, network: Network | FittedEstimator, split: Split, rows: Integers) -> float:
     """One metric of one network on some rows."""
     truth, predicted = split.dataset.target[rows], predict(network, split, rows)
     if split.dataset.task == "regression":
@@ -121,8 +144,10 @@ def measure(name: str, network: Network, split: Split, rows: Integers) -> float:
 
 
 def best_epoch(trained: TrainedModel) -> dict[str, float]:
-    """Lowest loss on the monitored rows, and the (first) epoch it was reached in."""
+    """Lowest loss on the monitored rows, and the (first) epoch it was reached in; nothing where there are no epochs."""
     losses = trained.history.validation_loss
+    if not len(losses):
+        return {}
     epoch = int(np.argmin(losses))
     return {"best/validation_loss": float(losses[epoch]), "best/epoch": float(epoch)}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.artifacts import EvaluatedModel, Search, Threshold, TrainedModel
+from pipeline.artifacts import EvaluatedModel, FittedEstimator, Search, Threshold, TrainedModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ def run_key(trained: TrainedModel) -> RunKey:
 
 
 def runs_frame(models: Sequence[EvaluatedModel], run_ids: Mapping[RunKey, str]) -> pd.DataFrame:
-    """`metrics.csv`: a row a model run, with its final numbers; those of a run that diverged are missing."""
+    """`metrics.csv`: a row a model run, with its final numbers; those of a run that failed are missing."""
     import pandas as pd
 
     return _resample_last(pd.DataFrame([_run_row(model, run_ids[run_key(model.trained)]) for model in models]))
@@ -49,7 +49,8 @@ def history_frame(models: Sequence[TrainedModel], run_ids: Mapping[RunKey, str])
     import pandas as pd
 
     frames = [_keyed(model, run_ids, _epochs(model)) for model in models]
-    return pd.concat(frames, ignore_index=True)
+    # Models of scikit-learn have no epochs; pandas would take the types of an empty frame into account.
+    return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
 
 
 def trials_frame(searches: Sequence[Search]) -> pd.DataFrame:
@@ -78,6 +79,7 @@ def trials_frame(searches: Sequence[Search]) -> pd.DataFrame:
 
 def _run_row(model: EvaluatedModel, run_id: str) -> dict[str, object]:
     trained = model.trained
+    parameters = trained.network.parameter_count
     return {
         "dataset": trained.dataset,
         "model": trained.model,
@@ -86,10 +88,11 @@ def _run_row(model: EvaluatedModel, run_id: str) -> dict[str, object]:
         "status": "FAILED" if trained.failure else "FINISHED",
         **{key.replace("best/", "best_"): value for key, value in model.metrics.items()},
         **_threshold_row(model.threshold),
-        "parameters": trained.network.parameter_count,
+        "parameters": np.nan if parameters is None else parameters,
         "train_seconds": trained.seconds,
         "predict_seconds": model.predict_seconds,
         "failure": trained.failure or "",
+        "note": "; ".join(trained.network.notes) if isinstance(trained.network, FittedEstimator) else "",
         "resample": trained.resample,
     }
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pipeline.artifacts import Split, TrainedModel
 from pipeline.comparison.thresholds import HALF, Goal
+from pipeline.stages.baselines.fitting import Baseline, fit_baseline
+from pipeline.stages.identity import data_identity
 from pipeline.stages.populations import population_member, population_rows, population_shape
 from pipeline.stages.tune import Candidate
 
@@ -24,10 +24,10 @@ STAGE_VERSION = 1  # part of every fingerprint: raise it when the same input wou
 
 @dataclass(frozen=True, eq=False)
 class TrainTask:
-    """One population to train; small enough to hand to another process."""
+    """One population to train, or one baseline to fit; small enough to hand to another process."""
 
     split: Split
-    candidate: Candidate
+    candidate: Candidate | Baseline
     seeds: tuple[int, ...]
     device: str  # "cpu" or "cuda"
     memory: int | None = None  # bytes for the buffers of a stack of networks; None: a share of what is free
@@ -35,10 +35,13 @@ class TrainTask:
 
 
 def train(task: TrainTask, announce: Callable[[Population], None] | None = None) -> list[TrainedModel]:
-    """Train one population; one model run a seed, those that diverged among them.
+    """Train one population, or fit a baseline; one model run a seed, those that failed among them.
 
     Only training and monitored rows are read. Of resample 0, networks on the plane are recorded as they learn.
     """
+    candidate = task.candidate
+    if isinstance(candidate, Baseline):
+        return fit_baseline(task.split, candidate, task.seeds, task.goal)
     from pipeline.training.population import train_population
     from pipeline.training.snapshots import Recorder, is_recordable
 
@@ -51,8 +54,8 @@ def train(task: TrainTask, announce: Callable[[Population], None] | None = None)
 
     started_at, started = time.time(), time.perf_counter()
     outcomes = train_population(
-        _shape(task),
-        _members(task),
+        _shape(task, candidate),
+        _members(task, candidate),
         population_rows(task.split, "train"),
         population_rows(task.split, task.split.monitored),
         memory=task.memory,
@@ -60,53 +63,51 @@ def train(task: TrainTask, announce: Callable[[Population], None] | None = None)
     )
     share = (time.perf_counter() - started) / len(task.seeds)
     models = [
-        _trained(task, seed, outcome, started_at, share) for seed, outcome in zip(task.seeds, outcomes, strict=True)
+        _trained(task, candidate, seed, outcome, started_at, share)
+        for seed, outcome in zip(task.seeds, outcomes, strict=True)
     ]
     if recorder is None:
         return models
     return [model if model.failure else replace(model, snapshots=recorder.snapshots(model.seed)) for model in models]
 
 
-def _shape(task: TrainTask) -> Shape:
-    return population_shape(task.candidate.spec, task.candidate.loss, task.split, task.device)
+def _shape(task: TrainTask, candidate: Candidate) -> Shape:
+    return population_shape(candidate.spec, candidate.loss, task.split, task.device)
 
 
-def _members(task: TrainTask) -> list[Member]:
+def _members(task: TrainTask, candidate: Candidate) -> list[Member]:
     """Return the networks of a task, one a seed."""
-    return [population_member(task.candidate.spec, seed) for seed in task.seeds]
+    return [population_member(candidate.spec, seed) for seed in task.seeds]
 
 
 def fingerprint(split: Split, candidate: Candidate, seed: int, goal: Goal = HALF) -> str:
     """SHA-256 over everything that determines a model run's values, final numbers included."""
-    rows = hashlib.sha256()
-    for array in (split.train, split.validation, split.test, split.center, split.scale):
-        rows.update(np.ascontiguousarray(array).tobytes() + b"|")
     identity = {
         "stage_version": STAGE_VERSION,
-        "data": split.dataset.digest,
-        "split": rows.hexdigest(),
-        "target": [split.target_center, split.target_scale],
+        **data_identity(split, goal),
         "model": candidate.spec.model_dump(mode="json"),
         "loss": candidate.loss,
         "seed": seed,
     }
-    if split.dataset.task == "binary" and not goal.is_default:
-        identity["threshold"] = goal.rule
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def check_memory(task: TrainTask) -> None:
-    """Make sure that the networks of a task can be trained in the memory that they may take.
+    """Make sure that the networks of a task, if it has any, can be trained in the memory that they may take.
 
     Raises
     ------
     BadInput
         When a single network needs more.
     """
+    if isinstance(task.candidate, Baseline):
+        return
     from pipeline.training.population import stacks
 
     n_monitored = len(task.split.rows(task.split.monitored))
-    stacks(_shape(task), _members(task), len(task.split.train), n_monitored, task.memory)
+    stacks(
+        _shape(task, task.candidate), _members(task, task.candidate), len(task.split.train), n_monitored, task.memory
+    )
 
 
 def choose_device(asked: str) -> str:
@@ -151,15 +152,17 @@ def run_params(candidate: Candidate, seed: int, resample: int) -> dict[str, Any]
     }
 
 
-def _trained(task: TrainTask, seed: int, outcome: Outcome, started_at: float, seconds: float) -> TrainedModel:
+def _trained(
+    task: TrainTask, candidate: Candidate, seed: int, outcome: Outcome, started_at: float, seconds: float
+) -> TrainedModel:
     return TrainedModel(
-        dataset=task.candidate.dataset,
-        model=task.candidate.model,
+        dataset=candidate.dataset,
+        model=candidate.model,
         seed=seed,
-        params=run_params(task.candidate, seed, task.split.resample),
+        params=run_params(candidate, seed, task.split.resample),
         network=outcome.network,
         history=outcome.history,
-        fingerprint=fingerprint(task.split, task.candidate, seed, task.goal),
+        fingerprint=fingerprint(task.split, candidate, seed, task.goal),
         started_at=started_at,
         seconds=seconds,
         failure=outcome.failure,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pipeline.artifacts import EvaluatedModel, Split
+from pipeline.artifacts import EvaluatedModel, FittedEstimator, Split
 from pipeline.comparison.verdict import Verdict
 from pipeline.units import in_points, metric_name
 
@@ -71,13 +71,18 @@ def model_note(model: EvaluatedModel, split: Split) -> str:
     if trained.failure:
         return f"Not finished: {escaped(trained.failure)}."
     scores = " · ".join(f"{metric_name(key)} **{_score(key, value)}**" for key, value in _first_scores(model).items())
-    rows, epochs = len(split.rows(split.final)), len(trained.history.train_loss)
-    lines = [
-        f"{escaped(trained.model)} on {escaped(trained.dataset)}, after {epochs:,} epochs: {scores}"
-        f" on {rows:,} {split.final} rows.",
-        f"Lowest {split.monitored} loss: {model.metrics['best/validation_loss']:.3g},"
-        f" at epoch {model.metrics['best/epoch']:,.0f} of 0 to {epochs - 1:,}.",
-    ]
+    who, rows = f"{escaped(trained.model)} on {escaped(trained.dataset)}", len(split.rows(split.final))
+    where = f"{scores} on {rows:,} {split.final} rows."
+    if isinstance(trained.network, FittedEstimator):
+        remarks = [f"{escaped(note).capitalize()}." for note in trained.network.notes]
+        lines = [f"{who}, scikit-learn's {trained.network.name}: {where}", *remarks]
+    else:
+        epochs = len(trained.history.train_loss)
+        lines = [
+            f"{who}, after {epochs:,} epochs: {where}",
+            f"Lowest {split.monitored} loss: {model.metrics['best/validation_loss']:.3g},"
+            f" at epoch {model.metrics['best/epoch']:,.0f} of 0 to {epochs - 1:,}.",
+        ]
     if model.threshold and not model.threshold.reached:
         lines.append(f"No threshold reaches {escaped(model.threshold.goal)} on the validation rows.")
     return "\n\n".join(lines)

@@ -18,6 +18,8 @@ from pipeline.comparison.comparability import Terms, check, short
 from pipeline.errors import BadInput, StoreError
 from pipeline.experiment import check as check_experiment
 from pipeline.experiment import read_yaml, to_yaml
+from pipeline.stages.baselines.spec import KEY
+from pipeline.stages.baselines.storage import load_estimator
 from pipeline.stages.reporting.source import ReportInput, Representative, median_runs
 from pipeline.tracking import records
 from pipeline.tracking.files import load_searches, load_split
@@ -183,5 +185,8 @@ def artifacts(run: Run, path: str = "") -> Iterator[Path]:
 
 
 def _representative(seed: int, run: Run) -> Representative:
+    if KEY in run.data.params:
+        with artifacts(run, "estimator") as folder:
+            return Representative(seed, run.info.run_id, load_estimator(folder))
     with artifacts(run, "network") as folder:
         return Representative(seed, run.info.run_id, load_network(folder), load_snapshots(folder))

@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.artifacts import Dataset, EvaluatedModel, History, Search, Split, Threshold, TrainedModel, Trial
+from pipeline.artifacts import (
+    Dataset,
+    EvaluatedModel,
+    FittedEstimator,
+    History,
+    Search,
+    Split,
+    Threshold,
+    TrainedModel,
+    Trial,
+)
 from pipeline.comparison.comparability import Terms, rows_digest, short
 from pipeline.comparison.outcome import Outcome
 from pipeline.experiment import Experiment
@@ -23,6 +33,7 @@ EXPERIMENT = "photofinish.experiment"
 FINGERPRINT = "photofinish.fingerprint"
 STATUS = "photofinish.status"
 REASON = "photofinish.reason"
+REMARKS = "photofinish.notes"  # what to know of a model of scikit-learn
 BEST = "photofinish.best"
 MONITORED_ROWS = "photofinish.monitored_rows"
 FINAL_ROWS = "photofinish.final_rows"
@@ -108,6 +119,8 @@ def training_record(trained: TrainedModel, split: Split, experiment: Experiment,
         tags[THRESHOLD] = experiment.threshold.rule if split.dataset.task == "binary" else "argmax"
     if trained.failure:
         tags[REASON] = trained.failure
+    if isinstance(trained.network, FittedEstimator) and trained.network.notes:
+        tags[REMARKS] = "; ".join(trained.network.notes)
     params = {key: str(value) for key, value in trained.params.items()}
     return Record(params=params, tags=tags, metrics=points)
 
@@ -253,7 +266,8 @@ def evaluation_record(model: EvaluatedModel, split: Split) -> Record:
     """
     time = model.trained.started_at + model.trained.seconds
     named = {key if "/" in key else f"test/{key}": value for key, value in model.metrics.items()}
-    named["parameters"] = float(model.trained.network.parameter_count)
+    if model.trained.network.parameter_count is not None:
+        named["parameters"] = float(model.trained.network.parameter_count)
     named["seconds/train"] = model.trained.seconds
     if model.predict_seconds is not None:
         named["seconds/predict_one_row"] = model.predict_seconds

@@ -22,12 +22,13 @@ from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 
-from pipeline.artifacts import EvaluatedModel, Search, Split, TrainedModel, Trial, TrialState
+from pipeline.artifacts import EvaluatedModel, FittedEstimator, Network, Search, Split, TrainedModel, Trial, TrialState
 from pipeline.comparison.comparability import rows_digest
 from pipeline.comparison.outcome import Outcome
 from pipeline.errors import StoreError
 from pipeline.experiment import Experiment, to_yaml
 from pipeline.interruption import deferred
+from pipeline.stages.baselines.storage import FILE, save_estimator, trusted_types
 from pipeline.stages.checks import Finding
 from pipeline.stages.tune import SearchPlan
 from pipeline.tracking import records
@@ -108,10 +109,7 @@ class ComparisonWriter:
         self._log(run_id, Record(params=record.params, metrics=record.metrics))
         self._client.log_inputs(run_id, [_dataset_input(split, "training")])
         with self._artifacts(run_id) as folder:
-            (folder / "network").mkdir()
-            save_network(trained.network, folder / "network")
-            if trained.snapshots is not None:
-                save_snapshots(trained.snapshots, folder / "network")
+            _save_model(trained, folder)
         return run_id
 
     @deferred()
@@ -146,25 +144,23 @@ class ComparisonWriter:
     @deferred()
     def write_servable(self, model: EvaluatedModel, split: Split, run_id: str) -> None:
         """Log the model run as a model that takes raw features and gives labels: the best run of a dataset × model."""
-        from pipeline.training.serving import ServableModel
-
-        dataset, threshold = split.dataset, model.threshold
-        example = dataset.features[split.train[:2]]
+        dataset, threshold, network = split.dataset, model.threshold, model.trained.network
         outputs = records.served_columns(dataset)
         signature = ModelSignature(
             inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, dataset.n_features))]),
             outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, len(outputs)))]),
         )
+        about: dict[str, Any] = {
+            "signature": signature,
+            "input_example": dataset.features[split.train[:2]],
+            "metadata": records.served_metadata(dataset, threshold),
+        }
+        cut = threshold.value if threshold else 0.5
         with mlflow.start_run(run_id=run_id):
-            mlflow.pytorch.log_model(
-                ServableModel(model.trained.network, split, threshold.value if threshold else 0.5),
-                name="model",
-                signature=signature,
-                input_example=example,
-                serialization_format="pt2",
-                pip_requirements=_requirements(),
-                metadata=records.served_metadata(dataset, threshold),
-            )
+            if isinstance(network, FittedEstimator):
+                _log_estimator(network, split, cut, about)
+            else:
+                _log_network(network, split, cut, about)
         self._client.set_tag(run_id, records.BEST, "true")
 
     @deferred()
@@ -392,6 +388,61 @@ def _dataset_input(split: Split, context: str) -> DatasetInput:
         profile=json.dumps(profile),
     )
     return DatasetInput(dataset=entity, tags=[InputTag("mlflow.data.context", context)])
+
+
+def _save_model(trained: TrainedModel, folder: Path) -> None:
+    """Write a network, with how it learned, to `network/`, or an estimator of scikit-learn to `estimator/`."""
+    kind = folder / ("estimator" if isinstance(trained.network, FittedEstimator) else "network")
+    kind.mkdir()
+    if isinstance(trained.network, FittedEstimator):
+        save_estimator(trained.network, kind)
+        return
+    save_network(trained.network, kind)
+    if trained.snapshots is not None:
+        save_snapshots(trained.snapshots, kind)
+
+
+def _log_network(network: Network, split: Split, threshold: float, about: Mapping[str, Any]) -> None:
+    """Log a network with scaling, threshold and label in one graph."""
+    from pipeline.training.serving import ServableModel
+
+    mlflow.pytorch.log_model(
+        ServableModel(network, split, threshold),
+        name="model",
+        serialization_format="pt2",
+        pip_requirements=_requirements(),
+        **about,
+    )
+
+
+def _log_estimator(fitted: FittedEstimator, split: Split, threshold: float, about: Mapping[str, Any]) -> None:
+    """Log an estimator as skops, with a script beside it that scales, predicts and labels; nothing is pickled."""
+    import skops
+
+    with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
+        folder = Path(name)
+        save_estimator(fitted, folder)
+        around = {
+            "trusted": trusted_types(folder / FILE),
+            "center": split.center.tolist(),
+            "scale": split.scale.tolist(),
+            "target_center": split.target_center,
+            "target_scale": split.target_scale,
+            "task": split.dataset.task,
+            "threshold": threshold,
+        }
+        (folder / "serving.json").write_text(json.dumps(around, indent=2) + "\n", encoding="utf-8")
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("served_estimator.py")),
+            artifacts={"estimator": str(folder / FILE), "serving": str(folder / "serving.json")},
+            pip_requirements=[
+                f"scikit-learn=={fitted.version}",
+                f"skops=={skops.__version__}",
+                f"numpy=={np.__version__}",
+            ],
+            **about,
+        )
 
 
 def _requirements() -> list[str]:

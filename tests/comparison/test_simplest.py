@@ -33,6 +33,17 @@ def test_the_smallest_model_that_may_be_as_good_is_taken() -> None:
     assert found.standings[1].cost == MIDDLE
 
 
+def test_a_model_of_unknown_size_counts_as_the_largest() -> None:
+    """Of models within noise one whose parameters are known is taken; of a size that isn't known nothing is said."""
+    unknown = Cost(None, 1.0, 1e-5)
+    found = recommended({"trees": unknown, "large": LARGE}, {"trees": hits(0.9), "large": hits(0.9)})
+    assert (found.model, [one.model for one in found.standings]) == ("large", ["large", "trees"])
+    assert "no smaller" not in found.sentence
+    alone = recommended({"trees": unknown, "small": SMALL}, {"trees": hits(0.9), "small": hits(0.2)})
+    assert alone.model == "trees"
+    assert "parameters" not in alone.sentence
+
+
 def test_the_best_has_the_best_mean_over_runs_and_draws() -> None:
     """Of losses the lowest, of shares the highest."""
     ledger = make_ledger({"a": 0.2, "b": 2.0, "c": 0.4}, draws=2)

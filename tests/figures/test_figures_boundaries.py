@@ -140,7 +140,7 @@ def test_the_headline_says_what_failed() -> None:
         {"blobs": ({"linear": None, "relu": boundary}, points), "moons": ({"relu": boundary}, points)}, part="test"
     )
     linear_blobs, _, linear_moons, _ = figure.axes
-    assert [text.get_text() for text in linear_blobs.texts] == ["diverged"]
+    assert [text.get_text() for text in linear_blobs.texts] == ["failed"]
     assert [text.get_text() for text in linear_moons.texts] == ["not run"]
 
 
@@ -150,7 +150,7 @@ def test_a_diverged_model_keeps_its_panel() -> None:
     boundaries = {"linear": None, "relu": make_boundary(split)}
     names = {"feature_names": ["x_1", "x_2"], "class_names": ["no", "yes"]}
     figure = draw_boundaries("blobs", boundaries, points_frame(split), part="test", **names)
-    assert {"linear", "diverged", "no finished run"} <= set(words(figure))
+    assert {"linear", "failed", "no finished run"} <= set(words(figure))
     assert_legible(figure)
 
 

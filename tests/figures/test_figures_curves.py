@@ -73,7 +73,7 @@ def test_a_diverged_model_is_named() -> None:
     broken = make_history(["linear"]).assign(**dict.fromkeys(("train_loss", "validation_loss"), np.nan))
     broken = broken.assign(**dict.fromkeys(("train_accuracy", "validation_accuracy"), np.nan))
     figure = draw_curves(pd.concat([broken, make_history(["relu"])]), ["linear", "relu"], "validation")
-    assert any("no finished run of linear" in text for text in words(figure))
+    assert any("no curve of linear" in text for text in words(figure))
     with pytest.raises(ValueError, match="linear"):
         draw_curves(broken, ["linear"], "validation")
 

@@ -1,4 +1,4 @@
-"""Pictures of the plane: what the median seeds' networks predict over it, and where they disagree."""
+"""Pictures of the plane: what the median runs predict over it, and where they disagree."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def headline(source: ReportInput) -> list[Picture]:
     planes = [name for name in source.drawable if is_plane(source.splits[name])]
     if not planes:
         return []
-    caption = "Each panel is the network of the median seed, evaluated on a grid in the data's own units."
+    caption = "Each panel is the model of the median seed, evaluated on a grid in the data's own units."
     caption += max(labelled(source, name) for name in planes)  # the same of all datasets with two classes
     return [
         Picture(
@@ -74,7 +74,7 @@ def plane_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
             "disagreement",
             name,
             "Where they disagree",
-            "The plane is tinted where the median seeds' networks predict different classes; rows that only one of them"
+            "The plane is tinted where the median runs predict different classes; rows that only one of them"
             " predicts right have its colour. The shares are over all seeds.",
             lambda: findings.disagreement(pairs),
             lambda: disagreement.outcome_frame([_map(source, name, pair) for pair in pairs[:MOST_MAPS]]),

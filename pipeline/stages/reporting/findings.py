@@ -32,18 +32,18 @@ def noise(frame: pd.DataFrame, metric: str) -> str:
 
 
 def headline(source: ReportInput, planes: Sequence[str]) -> str:
-    """Say how often the median networks are right."""
+    """Say how often the median runs are right."""
     return " ".join(boundaries(source, name) for name in planes)
 
 
 def boundaries(source: ReportInput, name: str) -> str:
-    """Say how often the median networks of one dataset are right."""
+    """Say how often the median runs of one dataset are right."""
     scores = source.median_scores([name])
     rights = ", ".join(
         f"{model} on {100 * accuracy:.1f} %"
         for model, accuracy in zip(scores["model"], scores["accuracy"], strict=True)
     )
-    return f"Of the {source.splits[name].final} rows of {name} the median seeds' networks are right: {rights}."
+    return f"Of the {source.splits[name].final} rows of {name} the median runs are right: {rights}."
 
 
 def slices(pairs: Sequence[tuple[str, str]]) -> str:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pipeline.artifacts import Network, Split
+from pipeline.artifacts import FittedEstimator, Network, Split
 from pipeline.comparison.ceilings import law_of
 from pipeline.figures.boundaries import BayesRule, Boundary
 from pipeline.planes import grid, grid_points
+from pipeline.stages.evaluate import predict_table
 
 
 def boundary_of(
-    network: Network, split: Split, seed: int, accuracy: float, threshold: float, points: int = 200
+    network: Network | FittedEstimator, split: Split, seed: int, accuracy: float, threshold: float, points: int = 200
 ) -> Boundary:
-    """Evaluate a network itself on a grid in original units, of so many points along each axis."""
-    # Imported here: workers that only draw do without torch, which takes longer to import than most pictures to draw.
-    from pipeline.training.networks import predict_logits, probabilities
-
+    """Evaluate a model itself on a grid in original units, of so many points along each axis."""
     x, y = grid(split.dataset.features, points)
-    logits = predict_logits(network, split.scale_features(grid_points(x, y)))
-    table = probabilities(logits, split.dataset.task)
+    table = predict_table(network, split, grid_points(x, y))
     return Boundary(x, y, table.reshape(len(y), len(x), -1), seed, accuracy, threshold)
 
 

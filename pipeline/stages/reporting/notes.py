@@ -50,9 +50,23 @@ def notes(splits: Mapping[str, Split], runs: pd.DataFrame | None = None, goal: G
         several = bool(runs["resample"].any())
         lines.extend(
             f"{run.dataset}: {run.model} with seed {run.seed}{f' in resample {run.resample}' if several else ''}"
-            f" diverged and is left out: {run.failure}."
+            f" failed and is left out: {run.failure}."
             for run in runs[runs["status"] == "FAILED"].itertuples()
         )
+        lines.extend(estimator_notes(runs))
+    return lines
+
+
+def estimator_notes(runs: pd.DataFrame) -> list[str]:
+    """Say what to know of models of scikit-learn: how their probabilities are made, what they were warned of."""
+    finished = runs[runs["status"] == "FINISHED"]
+    if "note" not in finished:  # made before there were such models
+        return []
+    lines = []
+    for (dataset, model), group in finished.groupby(["dataset", "model"], sort=False):
+        for note, count in group["note"].replace("", None).value_counts(sort=False).items():
+            some = f" ({count} of {len(group)} runs)" if count < len(group) else ""
+            lines.append(f"{dataset}: {model}{some}: {note}.")
     return lines
 
 

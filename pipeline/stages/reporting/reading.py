@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.artifacts import Floats, Integers, Singles, Split
+from pipeline.artifacts import FittedEstimator, Floats, Integers, Singles, Split
 from pipeline.labels import predicted_labels, threshold_text
 from pipeline.stages.evaluate import predict
 from pipeline.stages.reporting.source import ReportInput, Representative
@@ -23,7 +23,7 @@ class Output:
     seed: int
     threshold: float  # NaN unless there are two classes
     rows: Integers  # (rows,), their ids
-    logits: Singles  # (rows, outputs)
+    logits: Singles  # (rows, outputs), NaN of a model of scikit-learn, which has none
     probabilities: Floats  # (rows, classes); no columns for a regression
     predicted: Floats | Integers  # (rows,), class indices, or values in target units
     truth: Floats | Integers  # (rows,)
@@ -47,6 +47,7 @@ class Reading:
     model: str
     detail: str
     lines: list[Line]
+    has_logits: bool = True  # a model of scikit-learn has none
 
 
 def outputs(source: ReportInput, name: str) -> list[Output]:
@@ -56,12 +57,10 @@ def outputs(source: ReportInput, name: str) -> list[Output]:
 
 
 def _output(source: ReportInput, name: str, model: str, chosen: Representative) -> Output:
-    from pipeline.training.networks import predict_logits
-
     split, network = source.splits[name], chosen.network
     # All rows, as in evaluation: the last bits of a product depend on how many rows it is of.
     rows = split.rows(split.final)
-    logits, answers = predict_logits(network, split.scaled_features(rows))[:ROWS], predict(network, split, rows)[:ROWS]
+    logits, answers = _logits(chosen, split, rows)[:ROWS], predict(network, split, rows)[:ROWS]
     rows = rows[:ROWS]
     truth = split.dataset.target[rows]
     if split.dataset.task == "regression":
@@ -69,6 +68,14 @@ def _output(source: ReportInput, name: str, model: str, chosen: Representative) 
     threshold = float(source.ledger.loc[source.ledger["run_id"] == chosen.run_id, "threshold"].iloc[0])
     labels = predicted_labels(answers, threshold)
     return Output(model, chosen.seed, threshold, rows, logits, answers, labels, truth)
+
+
+def _logits(chosen: Representative, split: Split, rows: Integers) -> Singles:
+    if isinstance(chosen.network, FittedEstimator):
+        return np.full((len(rows), split.dataset.n_outputs), np.nan, np.float32)
+    from pipeline.training.networks import predict_logits
+
+    return predict_logits(chosen.network, split.scaled_features(rows))
 
 
 def columns(split: Split) -> tuple[str, ...]:
@@ -95,7 +102,11 @@ def _reading(output: Output, split: Split) -> Reading:
     detail = f"seed {output.seed}"
     if not np.isnan(output.threshold):
         detail += f", threshold {threshold_text(output.threshold)}"
-    return Reading(output.model, detail, [_line(output, place, split) for place in range(len(output.rows))])
+    has_logits = not np.isnan(output.logits).all()
+    if not has_logits:
+        detail += ", no network: scikit-learn gives its answer at once"
+    lines = [_line(output, place, split) for place in range(len(output.rows))]
+    return Reading(output.model, detail, lines, has_logits)
 
 
 def _line(output: Output, place: int, split: Split) -> Line:
@@ -115,8 +126,8 @@ def _line(output: Output, place: int, split: Split) -> Line:
 
 
 def _step(logit: np.float32, share: np.float64) -> str:
-    return f"{_number(logit)} → {share:.3f}"
+    return f"{share:.3f}" if np.isnan(logit) else f"{_number(logit)} → {share:.3f}"
 
 
 def _number(value: np.float32) -> str:
-    return f"{value:z.3f}".replace("-", "−")  # z: no minus before what rounds to 0
+    return "–" if np.isnan(value) else f"{value:z.3f}".replace("-", "−")  # z: no minus before what rounds to 0

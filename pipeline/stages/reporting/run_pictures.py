@@ -32,7 +32,7 @@ class RunPictures:
     def draw(self, model: EvaluatedModel) -> dict[str, bytes]:
         """Draw a run as PNG files, by name: `boundary.png` of data in a plane, `confusion.png` of classes.
 
-        There are none of a regression, nor of a run that diverged.
+        There are none of a regression, nor of a run that failed.
         """
         if model.predictions is None:
             return {}
@@ -69,7 +69,7 @@ def png(figure: Figure) -> bytes:
     """Write a figure as PNG with a palette, which is packed faster and into less than full colours."""
     drawn, packed = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="rgba", dpi=DOTS_PER_INCH)
-    width, height = (round(inches * DOTS_PER_INCH) for inches in figure.get_size_inches())
+    width, height = (int(inches * DOTS_PER_INCH) for inches in figure.get_size_inches())
     image = Image.frombytes("RGBA", (width, height), drawn.getvalue()).convert("RGB")
     image.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(packed, "PNG")
     return packed.getvalue()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
+import numpy as np
+
 from pipeline.figures import calibration, classes, confusion, curves, regression, roc, thresholds
 from pipeline.stages.reporting import findings
 from pipeline.stages.reporting.picture import Picture, labelled
@@ -12,8 +14,10 @@ from pipeline.stages.reporting.source import ReportInput
 
 
 def curve_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
-    """Yield the learning curves."""
+    """Yield the learning curves, where there is a network to have them, and not diverged at once."""
     monitored, history = source.splits[name].monitored, source.of(name, source.history)
+    if not np.isfinite(history["train_loss"]).any():
+        return
     yield Picture(
         f"{name}_curves",
         "curves",

@@ -8,10 +8,11 @@ from itertools import combinations
 
 import numpy as np
 
-from pipeline.artifacts import Floats, Integers, Network, Split
+from pipeline.artifacts import Floats, Integers
 from pipeline.figures import slices
 from pipeline.figures.boundaries import Boundary
 from pipeline.figures.slices import Slice
+from pipeline.stages.evaluate import predict_table
 from pipeline.stages.reporting import findings
 from pipeline.stages.reporting.picture import Picture, labelled
 from pipeline.stages.reporting.source import ReportInput
@@ -21,7 +22,7 @@ SHUFFLES = 5  # of each feature, to see how much it matters
 
 
 def slice_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
-    """Yield what the median networks say over pairs of features, all others held at their medians."""
+    """Yield what the median runs say over pairs of features, all others held at their medians."""
     split = source.splits[name]
     if split.dataset.n_features < 3:
         return
@@ -31,9 +32,9 @@ def slice_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
         "slices",
         name,
         "Slices of the decision",
-        f"What the median seeds' networks predict while two features vary and the other {split.dataset.n_features - 2}"
+        f"What the median runs predict while two features vary and the other {split.dataset.n_features - 2}"
         " are held at their medians over the train rows: cuts through the decision, not all of it. The pairs are those"
-        " of the features that the networks depend on most, by how much worse they predict the"
+        " of the features that the models depend on most, by how much worse they predict the"
         f" {split.monitored} rows when a feature is shuffled. Dots are the rows nearest to a slice."
         f"{labelled(source, name)}",
         lambda: findings.slices([one.features for one in made()]),
@@ -53,7 +54,7 @@ def telling_pairs(source: ReportInput, name: str) -> list[tuple[int, int]]:
 
 
 def _importances(source: ReportInput, name: str, model: str) -> Floats:
-    """How much log loss a network gains on the monitored rows when a feature is shuffled, (features,).
+    """How much log loss a model gains on the monitored rows when a feature is shuffled, (features,).
 
     Breiman 2001, "Random Forests", Machine Learning 45, section 10. These rows have been looked at already; the final
     ones have no part in which slices are shown.
@@ -65,7 +66,7 @@ def _importances(source: ReportInput, name: str, model: str) -> Floats:
     rows, classes = split.rows(split.monitored), np.arange(len(split.dataset.class_names))
 
     def score(_: _Trained, table: Floats, truth: Integers) -> float:
-        return -float(log_loss(truth, _shares(network, split, table), labels=classes))
+        return -float(log_loss(truth, predict_table(network, split, table), labels=classes))
 
     found = permutation_importance(
         _Trained(),
@@ -86,20 +87,13 @@ class _Trained:
         """Nothing is left to fit."""
 
 
-def _shares(network: Network, split: Split, features: Floats) -> Floats:
-    """Probabilities of features in original units, (rows, classes)."""
-    from pipeline.training.networks import predict_logits, probabilities
-
-    return probabilities(predict_logits(network, split.scale_features(features)), split.dataset.task)
-
-
 def _slice(source: ReportInput, name: str, pair: tuple[int, int]) -> Slice:
     split = source.splits[name]
     x, y, table = slices.slice_grid(split, pair)
     boundaries: dict[str, Boundary | None] = dict.fromkeys(source.models)
     for model in source.seeds(name):
         chosen = source.representatives[name, model]
-        shares = _shares(chosen.network, split, table).reshape(len(y), len(x), -1)
+        shares = predict_table(chosen.network, split, table).reshape(len(y), len(x), -1)
         boundaries[model] = Boundary(x, y, shares, chosen.seed, *source.scored(chosen))
     names = split.dataset.feature_names
     points = slices.nearest_frame(split, pair)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.artifacts import Network, Search, Snapshots, Split
+from pipeline.artifacts import FittedEstimator, Network, Search, Snapshots, Split
 from pipeline.comparison.outcome import Outcome
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import HALF, Goal
@@ -28,7 +28,7 @@ class Representative:
 
     seed: int
     run_id: str
-    network: Network
+    network: Network | FittedEstimator
     snapshots: Snapshots | None = None  # of how it learned, where there is a plane to see it on
 
 

@@ -32,14 +32,14 @@ def runs_of(runs: pd.DataFrame, dataset: str, model: str) -> pd.DataFrame:
 
 
 def cell(runs: pd.DataFrame, metric: str) -> str:
-    """Mean ± standard deviation of one metric over a dataset × model's runs, and how many of them diverged."""
+    """Mean ± standard deviation of one metric over a dataset × model's runs, and how many of them failed."""
     finished = runs[runs["status"] == "FINISHED"]
     if finished.empty:
-        return "all diverged"
+        return "all failed"
     values = finished[metric]
     spread = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
-    diverged = len(runs) - len(finished)
-    return f"{values.mean():.3f}{spread}" + (f" ({diverged} of {len(runs)} diverged)" if diverged else "")
+    failed = len(runs) - len(finished)
+    return f"{values.mean():.3f}{spread}" + (f" ({failed} of {len(runs)} failed)" if failed else "")
 
 
 def tuned_table(searches: Sequence[Search], dataset: str) -> dict[str, Any]:

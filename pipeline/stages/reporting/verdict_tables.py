@@ -59,7 +59,7 @@ def _standing(one: Standing, recommendation: Recommendation) -> tuple[str, ...]:
     is_best = one.model == recommendation.best
     return (
         one.model,
-        f"{one.cost.parameters:,}",
+        "–" if one.cost.parameters is None else f"{one.cost.parameters:,}",
         score,
         "best" if is_best else f"{behind} [{low}, {high}]",
         f"{one.cost.train_seconds:.3g}",

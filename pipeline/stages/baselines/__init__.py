@@ -1,0 +1,1 @@
+"""Baselines: classifiers and regressors of scikit-learn as models of an experiment."""
