@@ -52,17 +52,6 @@ class Disagreement:
     agreement: Mapping[str, float]  # share of rows, over all seeds, of each of `OUTCOMES`
 
 
-def map_frame(maps: Sequence[Disagreement]) -> pd.DataFrame:
-    """The planes: model_a, model_b, x, y (original units), label_a, label_b, label_bayes (empty where not known)."""
-    frames = []
-    for pair in maps:
-        x, y = (axis.ravel() for axis in np.meshgrid(pair.x, pair.y))
-        bayes = pd.array([pd.NA] * len(x) if pair.truth is None else pair.truth.ravel(), dtype="Int64")
-        labels = {"label_a": pair.labels_a.ravel(), "label_b": pair.labels_b.ravel(), "label_bayes": bayes}
-        frames.append(pd.DataFrame({"model_a": pair.model_a, "model_b": pair.model_b, "x": x, "y": y} | labels))
-    return pd.concat(frames, ignore_index=True)
-
-
 def outcome_frame(maps: Sequence[Disagreement]) -> pd.DataFrame:
     """The rows on the planes: model_a, model_b, x, y (original units), outcome (one of `OUTCOMES`)."""
     frames = []

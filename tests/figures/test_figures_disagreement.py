@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 
-from pipeline.figures.disagreement import MOST_POINTS, Disagreement, draw_disagreement, map_frame, outcome_frame
+from pipeline.figures.disagreement import MOST_POINTS, Disagreement, draw_disagreement, outcome_frame
 from pipeline.figures.palette import model_colours
 from tests.figures.making import UGLY_MODELS, assert_legible, make_disagreement, words
 
@@ -164,15 +164,9 @@ def test_labels_dont_overlap(models: tuple[str, ...], pairs: int, known: bool) -
     assert_legible(figure)
 
 
-def test_frames_hold_the_planes_and_their_rows() -> None:
-    """Every point of a plane has both labels, and that of the Bayes rule where it is known; every row its outcome."""
+def test_the_frame_holds_the_rows() -> None:
+    """Every row on a plane has its outcome, of every pair."""
     maps = [make_disagreement(), make_disagreement("relu", "tanh", known=False)]
-    frame = map_frame(maps)
-    first, second = (frame[frame["model_a"] == pair.model_a] for pair in maps)
-    assert np.array_equal(first["label_b"], maps[0].labels_b.ravel())
-    assert np.array_equal(first["label_a"] == 1, first["x"] > 0)
-    assert np.array_equal(first["label_bayes"] == 2, first["x"] >= 0.5)
-    assert second["label_bayes"].isna().all()
     outcomes = outcome_frame(maps)
     assert np.array_equal(outcomes.loc[outcomes["model_b"] == "tanh", ["x", "y"]], maps[1].points[["x", "y"]])
     only_a = outcomes["outcome"] == "only a"
