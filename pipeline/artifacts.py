@@ -24,11 +24,33 @@ Bytes = npt.NDArray[np.uint8]
 
 Task = Literal["binary", "multiclass", "regression"]
 Part = Literal["train", "validation", "test"]
+ColumnKind = Literal["number", "boolean", "category", "date"]
+DatePart = Literal["days", "month", "weekday", "hour"]
+
+ENCODED_AT_ONCE = 2**15  # rows: one-hot inputs in double precision take many times the memory of what they are made of
+
+
+@dataclass(frozen=True)
+class Column:
+    """How one feature was read from a column of a file: what its numbers stand for.
+
+    A number is itself, a boolean 0 or 1, a category its place in `categories`. A date gives several features, one a
+    part: days since 1970, and its month, weekday and hour.
+    """
+
+    source: str  # the file's column
+    kind: ColumnKind
+    categories: tuple[str, ...] = ()  # ascending; also the names of months and weekdays
+    part: DatePart | None = None  # of a date
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A table with its target, in original units."""
+    """A table with its target, in original units.
+
+    Only tables from files have `columns`, missing features (NaN), and rows without a target: class index -1, or NaN.
+    Such a row belongs to no part of a split; it stays, so that a row id is the row's place in the file.
+    """
 
     name: str
     features: Floats  # (rows, features)
@@ -40,11 +62,24 @@ class Dataset:
     digest: str  # SHA-256 over names, shapes and every value
     # How it was generated, in JSON's types: {"make": "moons"} and every argument in effect; empty for a loaded table.
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    columns: tuple[Column, ...] = ()  # (features,): what they were read from; empty where all are plain numbers
+    groups: Integers | None = None  # (rows,): rows of one group stay in one part
+    times: Floats | None = (
+        None  # (rows,): ascending with time; no part may hold rows earlier than those of the one before
+    )
+    weights: Floats | None = None  # (rows,): how much each row counts in training
+    notices: tuple[str, ...] = ()  # what reading left out, took for granted or found odd, a sentence each
 
     @property
     def n_features(self) -> int:
         """Number of feature columns."""
         return int(self.features.shape[1])
+
+    @property
+    def labelled(self) -> Integers:
+        """Ids of the rows that have a target."""
+        known = ~np.isnan(self.target) if self.task == "regression" else self.target >= 0
+        return np.flatnonzero(known).astype(np.int64)
 
     @property
     def n_outputs(self) -> int:
@@ -53,8 +88,21 @@ class Dataset:
 
 
 @dataclass(frozen=True, eq=False)
+class Encoding:
+    """How the features of a file's table become inputs, before they are scaled; fitted on the training rows alone."""
+
+    transformer: Any  # scikit-learn's ColumnTransformer, (rows, features) → (rows, inputs)
+    names: tuple[str, ...]  # (inputs,): "age", "age is missing", "city = Graz"
+
+    def inputs(self, features: Floats) -> Floats:
+        """Fill in what is missing and give each category an input of its own, (rows, inputs)."""
+        encoded: Floats = self.transformer.transform(features)
+        return encoded
+
+
+@dataclass(frozen=True, eq=False)
 class Split:
-    """Row ids of the three parts, and the scaling that was fitted on the training rows alone.
+    """Row ids of the three parts, with the encoding and scaling that were fitted on the training rows alone.
 
     Scaling is affine, ``(value - center) / scale``; a regression's target is scaled too, and predictions come
     back in original units. `monitored` names the rows whose loss is followed during training, `final` those the
@@ -66,11 +114,12 @@ class Split:
     train: Integers
     validation: Integers
     test: Integers
-    center: Floats  # (features,)
-    scale: Floats  # (features,)
+    center: Floats  # (inputs,), which are the features themselves where nothing is encoded
+    scale: Floats  # (inputs,)
     target_center: float
     target_scale: float
     resample: int = 0
+    encoding: Encoding | None = None  # of tables from files
 
     @property
     def monitored(self) -> Part:
@@ -88,12 +137,18 @@ class Split:
         return rows
 
     def scaled_features(self, rows: Integers) -> Singles:
-        """Network input for some rows, shape (len(rows), features)."""
+        """Network input for some rows, shape (len(rows), inputs)."""
         return self.scale_features(self.dataset.features[rows])
 
     def scale_features(self, features: Floats) -> Singles:
-        """Network input for any points given in original units, shape as given."""
-        return ((features - self.center) / self.scale).astype(np.float32)
+        """Network input for any points given in original units, (rows, features) to (rows, inputs)."""
+        if self.encoding is None:
+            return ((features - self.center) / self.scale).astype(np.float32)
+        scaled = np.empty((len(features), len(self.center)), dtype=np.float32)
+        for start in range(0, len(features), ENCODED_AT_ONCE):
+            block = slice(start, start + ENCODED_AT_ONCE)
+            scaled[block] = (self.encoding.inputs(features[block]) - self.center) / self.scale
+        return scaled
 
     def scaled_target(self, rows: Integers) -> Singles | Integers:
         """Network target for some rows, shape (len(rows),): class indices stay as they are."""

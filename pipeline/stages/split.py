@@ -61,7 +61,7 @@ def split(dataset: Dataset, spec: SplitSpec, resample: int = 0) -> Split:
         When a part would be empty or lack a class.
     """
     spec = spec.model_copy(update={"random_state": spec.random_state + resample})
-    everything = np.arange(len(dataset.target), dtype=np.int64)
+    everything = dataset.labelled
     n_test, n_validation = (_row_count(size, len(everything)) for size in (spec.test_size, spec.validation_size))
     if n_test + n_validation >= len(everything):
         raise BadInput(
@@ -116,7 +116,14 @@ def folds(split: Split, spec: SplitSpec, count: int) -> tuple[Split, ...]:
 
 def _take(dataset: Dataset, rows: Integers) -> Dataset:
     """Return some rows of a dataset as a dataset of its own."""
-    return replace(dataset, features=dataset.features[rows], target=dataset.target[rows])
+    return replace(
+        dataset,
+        features=dataset.features[rows],
+        target=dataset.target[rows],
+        groups=None if dataset.groups is None else dataset.groups[rows],
+        times=None if dataset.times is None else dataset.times[rows],
+        weights=None if dataset.weights is None else dataset.weights[rows],
+    )
 
 
 def _fit(dataset: Dataset, train: Integers, validation: Integers, test: Integers, scaler: ScalerName) -> Split:
