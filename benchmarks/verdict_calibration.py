@@ -120,7 +120,7 @@ def by_satterthwaite(found: Scores) -> float:
     total = max(rows + seeds, 0.0)
     if not total:
         return 0.0
-    freedom = total**2 / (rows**2 / (spread.n_rows - 1) + seeds**2 / float(spread.seed_freedom[0]))
+    freedom = total**2 / (rows**2 / (spread.n_cases - 1) + seeds**2 / float(spread.seed_freedom[0]))
     return float(stats.t.ppf(1 - ALPHA / 2, freedom)) * math.sqrt(total)
 
 

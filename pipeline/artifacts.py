@@ -64,9 +64,7 @@ class Dataset:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     columns: tuple[Column, ...] = ()  # (features,): what they were read from; empty where all are plain numbers
     groups: Integers | None = None  # (rows,): rows of one group stay in one part
-    times: Floats | None = (
-        None  # (rows,): ascending with time; no part may hold rows earlier than those of the one before
-    )
+    times: Floats | None = None  # (rows,): ascending with time; rows of one part are later than those of the one before
     weights: Floats | None = None  # (rows,): how much each row counts in training
     notices: tuple[str, ...] = ()  # what reading left out, took for granted or found odd, a sentence each
 

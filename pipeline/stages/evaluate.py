@@ -164,7 +164,8 @@ def _threshold(split: Split, trained: TrainedModel, goal: Goal) -> Threshold | N
     if split.dataset.task != "binary":
         return None
     scores = predict(trained.network, split, split.validation)[:, 1]
-    return choose(goal, split.dataset.target[split.validation].astype(np.int64), scores)
+    groups = None if split.dataset.groups is None else split.dataset.groups[split.validation]
+    return choose(goal, split.dataset.target[split.validation].astype(np.int64), scores, groups)
 
 
 def _final_metrics(split: Split, predictions: pd.DataFrame, threshold: float) -> dict[str, float]:

@@ -15,6 +15,7 @@ from pipeline.artifacts import Dataset, Floats, Integers, Search, Split, Trial
 
 SEARCHES = "tuning.json"
 PARTS = ("train", "validation", "test")
+ROW_COLUMNS = {"groups": "group", "times": "time", "weights": "weight"}  # of a Dataset, and of its Parquet file
 
 
 def save_split(split: Split, folder: Path) -> None:
@@ -27,6 +28,9 @@ def save_split(split: Split, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(dataset.features, columns=list(_column_names(dataset)))
     table["target"] = dataset.target
+    for field, column in ROW_COLUMNS.items():
+        if (values := getattr(dataset, field)) is not None:
+            table[column] = values
     # Rows keep their order within a part (an unshuffled or shuffled split alike), so ranks are stored, not flags.
     for part in PARTS:
         ranks = np.full(len(table), -1, dtype=np.int64)
@@ -66,6 +70,7 @@ def load_split(name: str, folder: Path, resample: int = 0) -> Split:
         source=description["source"],
         digest=description["digest"],
         recipe=description.get("recipe", {}),  # those that Photofinish 0.1 wrote have none
+        **{field: table[column].to_numpy() for field, column in ROW_COLUMNS.items() if column in table},
     )
     train, validation, test = (_rows(table[f"{part}_rank"].to_numpy()) for part in PARTS)
     return Split(
