@@ -15,7 +15,6 @@ from pipeline.artifacts import Dataset, Floats, Integers, Search, Split, Trial
 
 SEARCHES = "tuning.json"
 PARTS = ("train", "validation", "test")
-ROW_COLUMNS = {"groups": "group", "times": "time", "weights": "weight"}  # of a Dataset, and of its Parquet file
 
 
 def save_split(split: Split, folder: Path) -> None:
@@ -28,8 +27,8 @@ def save_split(split: Split, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(dataset.features, columns=list(_column_names(dataset)))
     table["target"] = dataset.target
-    for field, column in ROW_COLUMNS.items():
-        if (values := getattr(dataset, field)) is not None:
+    for column, values in (("group", dataset.groups), ("time", dataset.times), ("weight", dataset.weights)):
+        if values is not None:
             table[column] = values
     # Rows keep their order within a part (an unshuffled or shuffled split alike), so ranks are stored, not flags.
     for part in PARTS:
@@ -70,7 +69,9 @@ def load_split(name: str, folder: Path, resample: int = 0) -> Split:
         source=description["source"],
         digest=description["digest"],
         recipe=description.get("recipe", {}),  # those that Photofinish 0.1 wrote have none
-        **{field: table[column].to_numpy() for field, column in ROW_COLUMNS.items() if column in table},
+        groups=_optional(table, "group"),
+        times=_optional(table, "time"),
+        weights=_optional(table, "weight"),
     )
     train, validation, test = (_rows(table[f"{part}_rank"].to_numpy()) for part in PARTS)
     return Split(
@@ -110,6 +111,11 @@ def _search(plain: dict[str, Any]) -> Search:
     )
     best = next(trial for trial in trials if trial.number == plain["best"])
     return Search(**{**plain, "trials": trials, "best": best, "edges": tuple(plain["edges"])})
+
+
+def _optional(table: pd.DataFrame, column: str) -> Any:
+    """Values of a column that not every table has."""
+    return table[column].to_numpy() if column in table else None
 
 
 def _folder_of(resample: int, folder: Path) -> Path:
