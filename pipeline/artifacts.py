@@ -93,6 +93,7 @@ class Encoding:
 
     transformer: Any  # scikit-learn's ColumnTransformer, (rows, features) → (rows, inputs)
     names: tuple[str, ...]  # (inputs,): "age", "age is missing", "city = Graz"
+    n_numbers: int  # the first inputs, which are scaled; all others are 0 or 1
 
     def inputs(self, features: Floats) -> Floats:
         """Fill in what is missing and give each category an input of its own, (rows, inputs)."""
@@ -120,6 +121,11 @@ class Split:
     target_scale: float
     resample: int = 0
     encoding: Encoding | None = None  # of tables from files
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs, (inputs,): those of the features where nothing is encoded."""
+        return self.encoding.names if self.encoding else self.dataset.feature_names
 
     @property
     def monitored(self) -> Part:

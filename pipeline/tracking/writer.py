@@ -28,8 +28,9 @@ from pipeline.comparison.outcome import Outcome
 from pipeline.errors import StoreError
 from pipeline.experiment import Experiment, to_yaml
 from pipeline.interruption import deferred
-from pipeline.stages.baselines.storage import FILE, save_estimator, trusted_types
+from pipeline.stages.baselines.storage import FILE, save_estimator
 from pipeline.stages.checks import Finding
+from pipeline.stages.trusted import trusted_types
 from pipeline.stages.tune import SearchPlan
 from pipeline.tracking import records
 from pipeline.tracking.afterwards import set_status_afterwards
