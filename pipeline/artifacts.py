@@ -68,6 +68,7 @@ class Dataset:
         None  # (rows,): ascending with time; no part may hold rows earlier than those of the one before
     )
     weights: Floats | None = None  # (rows,): how much each row counts in training
+    reading: Mapping[str, Any] = field(default_factory=dict)  # how other files of the kind are read; JSON's types
     notices: tuple[str, ...] = ()  # what reading left out, took for granted or found odd, a sentence each
 
     @property
@@ -288,6 +289,11 @@ class EvaluatedModel:
     predictions: pd.DataFrame | None = None
     threshold: Threshold | None = None  # None unless there are two classes
     predict_seconds: float | None = None  # from one raw row to its prediction
+
+    @property
+    def label_threshold(self) -> float:
+        """Probability of class 1 above which rows are labelled 1; 0.5 where there is no choice."""
+        return self.threshold.value if self.threshold else 0.5
 
 
 TrialState = Literal["complete", "pruned", "failed"]

@@ -46,7 +46,7 @@ Settled = Candidate | SearchPlan | Baseline  # one dataset × model, held agains
 
 EPOCHS_BETWEEN_ANNOUNCEMENTS = 10  # drawing progress at every epoch would cost more than some epochs
 MOST_DRAWERS = 4  # each holds the libraries and the tables in memory
-PICTURES_A_DRAWER = 8  # one draws about as many in the time that it takes to start
+PICTURES_A_DRAWER = 8  # fewer don't pay for starting a process (benchmarks/report.py)
 
 
 class Listener(Protocol):
