@@ -8,7 +8,7 @@ mean the same in every split, ledger and picture.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -42,6 +42,12 @@ class Column:
     kind: ColumnKind
     categories: tuple[str, ...] = ()  # ascending; also the names of months and weekdays
     part: DatePart | None = None  # of a date
+    format: str | None = None  # of a date: "ISO8601", or strptime's "%d.%m.%Y"
+
+
+def describe(columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """Return columns in JSON's types, as `pipeline.raw_columns.features_of` takes them."""
+    return [{**asdict(column), "categories": list(column.categories)} for column in columns]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +74,9 @@ class Dataset:
         None  # (rows,): ascending with time; no part may hold rows earlier than those of the one before
     )
     weights: Floats | None = None  # (rows,): how much each row counts in training
-    reading: Mapping[str, Any] = field(default_factory=dict)  # how other files of the kind are read; JSON's types
+    # How the file was read, in JSON's types, as `pipeline.stages.tables.blocks.raw_frames` takes it: the names of all
+    # its columns (`known`), and what the experiment file says of delimiter, encoding, decimal and na_values.
+    reading: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()  # what reading left out, took for granted or found odd, a sentence each
 
     @property

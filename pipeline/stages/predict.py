@@ -47,15 +47,14 @@ def write_predictions(blocks: Iterable[pd.DataFrame], out: Path | None) -> int:
     Parameters
     ----------
     blocks:
-        Label and probabilities, or predictions, in the order of the table's rows.
+        Label and probabilities, or predictions; their index holds the rows' places in the table.
     out:
         A CSV or Parquet file, there only once it is whole; None writes CSV to standard output.
     """
     rows = 0
     with _opened(out) as write:
         for block in blocks:
-            block.insert(0, "row_id", range(rows, rows + len(block)))
-            write(block)
+            write(block.rename_axis("row_id").reset_index())
             rows += len(block)
     return rows
 

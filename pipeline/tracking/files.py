@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.artifacts import Column, Dataset, Encoding, Floats, Integers, Search, Split, Trial
+from pipeline.artifacts import Column, Dataset, Encoding, Floats, Integers, Search, Split, Trial, describe
 from pipeline.stages.trusted import load_trusted, save_trusted
 
 SEARCHES = "tuning.json"
@@ -45,7 +45,8 @@ def save_split(split: Split, folder: Path) -> None:
         "scale": split.scale.tolist(),
         "target_center": split.target_center,
         "target_scale": split.target_scale,
-        "columns": [asdict(column) for column in dataset.columns],
+        "columns": describe(dataset.columns),
+        "reading": dict(dataset.reading),
         "notices": list(dataset.notices),
         "inputs": list(split.input_names),
     }
@@ -74,6 +75,7 @@ def load_split(name: str, folder: Path, resample: int = 0) -> Split:
         digest=description["digest"],
         recipe=description.get("recipe", {}),  # those that Photofinish 0.1 wrote have none
         columns=tuple(_column(plain) for plain in description.get("columns", ())),
+        reading=description.get("reading", {}),
         notices=tuple(description.get("notices", ())),
     )
     train, validation, test = (_rows(table[f"{part}_rank"].to_numpy()) for part in PARTS)

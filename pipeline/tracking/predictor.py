@@ -10,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,8 +21,9 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from pipeline.artifacts import Column, Floats
+from pipeline.artifacts import Column, Floats, describe
 from pipeline.errors import BadInput
+from pipeline.stages.tables.blocks import raw_frames
 from pipeline.tracking.served_model import ServedModel, named
 from pipeline.tracking.store import connect, one_line
 
@@ -33,10 +34,35 @@ RUN_ID = re.compile("[0-9a-f]{32}")
 class Predictor:
     """A model that predicts tables of raw columns."""
 
-    columns: tuple[Column, ...]  # to read from a table
-    predict: Callable[[pd.DataFrame], pd.DataFrame]  # label and probability of each class, or prediction
+    columns: tuple[Column, ...]  # what its features are made of
+    answer: Callable[[pd.DataFrame], pd.DataFrame]  # label and probability of each class, or prediction
     takes_missing: bool  # whether it knows what to put in the place of a missing value
-    reading: Mapping[str, Any] = field(default_factory=dict)  # as of `Dataset`
+    reading: Mapping[str, Any]  # as of `Dataset`
+
+    def predictions(self, table: Path) -> Iterator[pd.DataFrame]:
+        """Predict a CSV or Parquet file, block by block; its index holds the rows' places in the file.
+
+        Raises
+        ------
+        BadInput
+            When the file isn't what the model takes.
+        """
+        for block in raw_frames(table, describe(self.columns), **self.reading):
+            if not self.takes_missing:
+                _check_complete(table, block)
+            yield self.answer(block).set_axis(block.index)
+
+
+def _check_complete(table: Path, block: pd.DataFrame) -> None:
+    """Refuse a missing value where nothing is known to put in its place."""
+    rows, columns = np.nonzero(block.isna().to_numpy())
+    if len(rows):
+        raise BadInput(
+            f"row {block.index[rows[0]] + 1:,} has no value, and the model was made of a table without gaps",
+            file=str(table),
+            field=str(block.columns[columns[0]]),
+            remedy="fill it in, or remove the row",
+        )
 
 
 @contextmanager
@@ -73,12 +99,13 @@ def _predictor(folder: Path, metadata: Mapping[str, Any]) -> Predictor:
     if "columns" in metadata:
         columns = tuple(Column(**{**one, "categories": tuple(one["categories"])}) for one in metadata["columns"])
         served = _served(folder)
-        return Predictor(columns, served.answer, True, metadata["reading"])
+        return Predictor(columns, served.answer, takes_missing=True, reading=metadata["reading"])
     names, answers = list(metadata["features"]), _answers(folder)
     return Predictor(
         tuple(Column(name, "number") for name in names),
         lambda frame: named(answers(frame[names].to_numpy(np.float64)), metadata["classes"]),
         takes_missing=False,
+        reading={"known": names},
     )
 
 

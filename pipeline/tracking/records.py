@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from pipeline.artifacts import (
     Threshold,
     TrainedModel,
     Trial,
+    describe,
 )
 from pipeline.comparison.comparability import Terms, rows_digest, short
 from pipeline.comparison.outcome import Outcome
@@ -331,5 +332,5 @@ def served_metadata(dataset: Dataset, threshold: Threshold | None) -> dict[str, 
         "outputs": served_columns(dataset),
     }
     if dataset.columns:
-        metadata |= {"columns": [asdict(column) for column in dataset.columns], "reading": dict(dataset.reading)}
+        metadata |= {"columns": describe(dataset.columns), "reading": dict(dataset.reading)}
     return metadata | ({"threshold": threshold.value, "rule": threshold.goal} if threshold else {})

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 
 from pipeline import raw_columns
-from pipeline.artifacts import Column, EvaluatedModel, FittedEstimator, Network, Split
+from pipeline.artifacts import EvaluatedModel, FittedEstimator, Network, Split, describe
 from pipeline.stages.baselines.storage import FILE, save_estimator
 from pipeline.stages.trusted import save_trusted, trusted_types
 from pipeline.tracking import records
@@ -72,11 +71,7 @@ def _raw(split: Split) -> dict[str, Any]:
         outputs=Schema([ColSpec(kind, name) for kind, name in zip(kinds, outputs, strict=True)]),
     )
     rows = split.dataset.features[split.train[:EXAMPLE_ROWS]]
-    return {"signature": signature, "input_example": raw_columns.raw_frame(rows, _described(split.dataset.columns))}
-
-
-def _described(columns: tuple[Column, ...]) -> list[dict[str, Any]]:
-    return [asdict(column) for column in columns]
+    return {"signature": signature, "input_example": raw_columns.raw_frame(rows, describe(split.dataset.columns))}
 
 
 def _log_network(network: Network, split: Split, threshold: float, about: Mapping[str, Any]) -> None:
@@ -129,7 +124,7 @@ def _around(split: Split, threshold: float) -> dict[str, Any]:
     return {
         "task": split.dataset.task,
         "classes": list(split.dataset.class_names),
-        "columns": _described(split.dataset.columns),
+        "columns": describe(split.dataset.columns),
         "center": split.center.tolist(),
         "scale": split.scale.tolist(),
         "target_center": split.target_center,
