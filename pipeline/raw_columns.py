@@ -63,7 +63,6 @@ def raw_frame(features: npt.NDArray[np.float64], columns: Sequence[Mapping[str, 
     """
     raw: dict[str, Any] = {}
     for values, column in zip(features.T, columns, strict=True):
-        gaps = np.isnan(values)
         if column["kind"] == "number":
             raw[column["source"]] = values
         elif column["kind"] == "boolean":
