@@ -8,7 +8,7 @@ mean the same in every split, ledger and picture.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -42,6 +42,12 @@ class Column:
     kind: ColumnKind
     categories: tuple[str, ...] = ()  # ascending; also the names of months and weekdays
     part: DatePart | None = None  # of a date
+    format: str | None = None  # of a date: "ISO8601", or strptime's "%d.%m.%Y"
+
+
+def describe(columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """Return columns in JSON's types, as `pipeline.raw_columns.features_of` takes them."""
+    return [{**asdict(column), "categories": list(column.categories)} for column in columns]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +72,9 @@ class Dataset:
     groups: Integers | None = None  # (rows,): rows of one group stay in one part
     times: Floats | None = None  # (rows,): ascending with time; rows of one part are later than those of the one before
     weights: Floats | None = None  # (rows,): how much each row counts in training
+    # How the file was read, in JSON's types, as `pipeline.stages.tables.blocks.raw_frames` takes it: the names of all
+    # its columns (`known`), and what the experiment file says of delimiter, encoding, decimal and na_values.
+    reading: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()  # what reading left out, took for granted or found odd, a sentence each
 
     @property
@@ -91,6 +100,7 @@ class Encoding:
 
     transformer: Any  # scikit-learn's ColumnTransformer, (rows, features) → (rows, inputs)
     names: tuple[str, ...]  # (inputs,): "age", "age is missing", "city = Graz"
+    n_numbers: int  # the first inputs, which are scaled; all others are 0 or 1
 
     def inputs(self, features: Floats) -> Floats:
         """Fill in what is missing and give each category an input of its own, (rows, inputs)."""
@@ -118,6 +128,11 @@ class Split:
     target_scale: float
     resample: int = 0
     encoding: Encoding | None = None  # of tables from files
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs, (inputs,): those of the features where nothing is encoded."""
+        return self.encoding.names if self.encoding else self.dataset.feature_names
 
     @property
     def monitored(self) -> Part:
@@ -280,6 +295,11 @@ class EvaluatedModel:
     predictions: pd.DataFrame | None = None
     threshold: Threshold | None = None  # None unless there are two classes
     predict_seconds: float | None = None  # from one raw row to its prediction
+
+    @property
+    def label_threshold(self) -> float:
+        """Probability of class 1 above which rows are labelled 1; 0.5 where there is no choice."""
+        return self.threshold.value if self.threshold else 0.5
 
 
 TrialState = Literal["complete", "pruned", "failed"]

@@ -138,6 +138,11 @@ def show_report(folder: Path) -> None:
     _say(f"report    {folder / 'index.html'}")
 
 
+def show_predicted(rows: int, file: Path) -> None:
+    """Print how many rows were predicted, and where they lie."""
+    _say(f"{rows:,} rows predicted: {file}")
+
+
 def show_compared(compared: Compared) -> None:
     """Print what a comparison of stored runs says, what to bear in mind, and where it lies."""
     if compared.outcome is not None:

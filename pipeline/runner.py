@@ -25,6 +25,8 @@ from pipeline.stages.evaluate import evaluate, measure
 from pipeline.stages.generate import DatasetSpec, generate
 from pipeline.stages.ledger import RunKey, history_frame, ledger_frame, run_key, runs_frame
 from pipeline.stages.split import split
+from pipeline.stages.tables.spec import TableSpec
+from pipeline.stages.tables.table import read_dataset
 from pipeline.stages.train import TrainTask, check_memory, choose_device, train
 from pipeline.stages.tune import Candidate, SearchPlan, best_candidate, largest_candidate, plan, settle, tune
 from pipeline.stages.tune import connect as connect_storage
@@ -46,7 +48,7 @@ Settled = Candidate | SearchPlan | Baseline  # one dataset × model, held agains
 
 EPOCHS_BETWEEN_ANNOUNCEMENTS = 10  # drawing progress at every epoch would cost more than some epochs
 MOST_DRAWERS = 4  # each holds the libraries and the tables in memory
-PICTURES_A_DRAWER = 8  # one draws about as many in the time that it takes to start
+PICTURES_A_DRAWER = 8  # fewer don't pay for starting a process (benchmarks/report.py)
 
 
 class Listener(Protocol):
@@ -141,7 +143,7 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
     """
     walk = _Walk(options, listener)
     with naming_file(file):
-        resampled = _prepare(experiment, walk)
+        resampled = _prepare(experiment, Path(file).parent, walk)
         splits = {name: made[0] for name, made in resampled.items()}
         metrics = experiment.first_metrics({name: made.dataset.task for name, made in splits.items()})
         experiment.check_threshold(splits)
@@ -179,13 +181,16 @@ def naming_file(file: str) -> Iterator[None]:
         raise (error if error.field.startswith("--") else error.within(file=file)) from error
 
 
-def _prepare(experiment: Experiment, walk: _Walk) -> dict[str, list[Split]]:
-    """Make the data and part them: for each dataset its resamples, the first of which is what the file says."""
+def _prepare(experiment: Experiment, folder: Path, walk: _Walk) -> dict[str, list[Split]]:
+    """Make or read the data and part them: for each dataset its resamples, the first being what the file says.
+
+    `folder` is where paths of data files start.
+    """
     datasets: dict[str, list[Dataset]] = {}
     with walk.stage("generate", len(experiment.datasets)) as advance:
         for name, spec in experiment.datasets.items():
             with naming_field(f"datasets.{name}"):
-                datasets[name] = _tables(name, spec, experiment.resamples)
+                datasets[name] = _tables(name, spec, experiment.resamples, folder)
             advance(1)
     splits: dict[str, list[Split]] = {}
     with walk.stage("split", len(datasets)) as advance:
@@ -198,8 +203,10 @@ def _prepare(experiment: Experiment, walk: _Walk) -> dict[str, list[Split]]:
     return splits
 
 
-def _tables(name: str, spec: DatasetSpec, resamples: int) -> list[Dataset]:
-    """Make each resample's data; a shared table is made once."""
+def _tables(name: str, spec: DatasetSpec | TableSpec, resamples: int, folder: Path) -> list[Dataset]:
+    """Make or read each resample's data; a shared table is made once."""
+    if isinstance(spec, TableSpec):
+        return [read_dataset(name, spec, folder)] * resamples
     if spec.shares_table:
         return [generate(name, spec)] * resamples
     tables = []
@@ -528,6 +535,22 @@ def compare(run_ids: Sequence[str], reports: Path) -> Compared:
     folder = write(source, looks, reports / source.name)
     write_compare(source.run_ids, source.rows, looks, folder)
     return Compared(source.outcome, tuple(source.notes(looks)), folder)
+
+
+def predict(uri: str, table: Path, out: Path | None) -> int:
+    """Predict a table by a model of the store, block by block; returns how many rows there were.
+
+    Raises
+    ------
+    BadInput
+        When there is no such model, or the table isn't what the model takes; no file was written then.
+    """
+    from pipeline.stages.predict import check_destination, write_predictions
+    from pipeline.tracking.predictor import open_predictor
+
+    check_destination(out, table)
+    with open_predictor(uri) as predictor:
+        return write_predictions(predictor.predictions(table), out)
 
 
 def put_side_by_side(run_ids: Sequence[str], options: Options, listener: Listener) -> Compared:

@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
-from pipeline.artifacts import Dataset
+import numpy as np
+
+from pipeline.artifacts import Column, Dataset, Task
 from pipeline.stages.generate import DatasetSpec, generate
 
 
 def dataset(name: str = "d", **keys: object) -> Dataset:
     """A dataset as an experiment file would describe it: `dataset(make="moons", noise=0.3)`."""
     return generate(name, DatasetSpec.model_validate(keys))
+
+
+MIXED = (
+    Column("age", "number"),
+    Column("vip", "boolean"),
+    Column("city", "category", ("Bruck", "Graz", "Linz", "Wien")),
+    Column("since", "date", part="days"),
+    Column("since", "date", ("Monday", "Tuesday"), part="weekday"),
+)
+
+
+def mixed_dataset(n_rows: int = 400, task: Task = "binary", seed: int = 0) -> Dataset:
+    """A table as it comes from a file: numbers, booleans, categories, dates, and a tenth of each of them missing.
+
+    The target depends on age and city.
+    """
+    rng = np.random.default_rng(seed)
+    age, vip, city = rng.normal(50, 10, n_rows), rng.integers(0, 2, n_rows), rng.integers(0, 4, n_rows)
+    days, weekday = rng.integers(18_000, 20_000, n_rows), rng.integers(0, 2, n_rows)
+    score = (age - 50) / 10 + np.array([-2.0, 0.0, 0.0, 2.0])[city] + 0.3 * rng.normal(size=n_rows)
+    features = np.column_stack([age, vip, city, days, weekday]).astype(np.float64)
+    features[rng.random(features.shape) < 0.1] = np.nan
+    names = ("age", "vip", "city", "since", "since: weekday")
+    if task == "regression":
+        return Dataset("mixed", features, score, task, names, (), "mixed.csv", "digest", columns=MIXED)
+    cuts, classes = ([0.0], ("no", "yes")) if task == "binary" else ([-1.0, 1.0], ("low", "middle", "high"))
+    labels = np.digitize(score, cuts).astype(np.int64)
+    return Dataset("mixed", features, labels, task, names, classes, "mixed.csv", "digest", columns=MIXED)

@@ -116,9 +116,9 @@ def test_served_model_gives_the_ledger(compared: Finished, store: str, name: str
 def test_no_pickle_is_in_the_store(compared: Finished) -> None:
     """Neither runs nor served models hold a pickle, and a served estimator needs nothing of Photofinish."""
     files = [file for file in (compared.folder / "mlruns").rglob("*") if file.is_file()]
-    assert {"estimator.skops", "served_estimator.py"} <= {file.name for file in files}
+    assert {"estimator.skops", "served_model.py"} <= {file.name for file in files}
     assert not [file for file in files if file.suffix in (".pkl", ".pickle", ".joblib")]
-    (script, *_) = [file for file in files if file.name == "served_estimator.py"]
+    (script, *_) = [file for file in files if file.name == "served_model.py"]
     code = f"import sys, runpy; runpy.run_path({str(script)!r}); assert 'pipeline' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=compared.folder)
 

@@ -54,9 +54,21 @@ BAD_FILES = {
         "name: x\ndatasets: {d: {noise: 0.1}}\nmodels: {m: {hidden_units: []}}\n",
         ["datasets.d", "none of them given"],
     ),
-    "a file, in this version": (
+    "a table that isn't there": (
         "name: x\ndatasets: {d: {file: churn.csv, target: churned}}\nmodels: {m: {hidden_units: []}}\n",
-        ["datasets.d.file", "'churn.csv'", "use make: (a generator) or load:"],
+        ["datasets.d.file", "churn.csv isn't there", "paths start from the experiment file's folder"],
+    ),
+    "a table without a target": (
+        "name: x\ndatasets: {d: {file: churn.csv}}\nmodels: {m: {hidden_units: []}}\n",
+        ["datasets.d.target", "is missing", "add it"],
+    ),
+    "a misspelt option of a table": (
+        "name: x\ndatasets: {d: {file: churn.csv, target: t, droop: [a]}}\nmodels: {m: {hidden_units: []}}\n",
+        ["datasets.d.droop", "unknown key", "did you mean 'drop'?"],
+    ),
+    "a table and a generator": (
+        "name: x\ndatasets: {d: {file: churn.csv, target: t, make: moons}}\nmodels: {m: {hidden_units: []}}\n",
+        ["datasets.d", "make and file given", "exactly one"],
     ),
     "tuning without a space": (f"name: x\n{SIZES}tuning: {{trials: 20}}\n", ["tuning.space", "is missing", "add it"]),
     "inverted range": (

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.artifacts import Split
 from pipeline.comparison.thresholds import Goal
+from pipeline.stages.encoding import VERSION
 
 
 def data_identity(split: Split, goal: Goal) -> dict[str, Any]:
@@ -21,6 +22,8 @@ def data_identity(split: Split, goal: Goal) -> dict[str, Any]:
         "split": rows.hexdigest(),
         "target": [split.target_center, split.target_scale],
     }
+    if split.encoding:
+        identity["encoding"] = VERSION
     if split.dataset.task == "binary" and not goal.is_default:
         identity["threshold"] = goal.rule
     return identity

@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, NonNegativeInt, model_validator
 
-from pipeline.artifacts import Dataset, Floats, Integers, Split
+from pipeline.artifacts import Dataset, Encoding, Floats, Integers, Split
 from pipeline.errors import BadInput
 from pipeline.spec import Spec
+from pipeline.stages.encoding import fit_encoding, numbers_among
 from pipeline.stages.parting import Parted, take_groups, take_latest, windows
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -158,12 +159,25 @@ def _take(dataset: Dataset, rows: Integers) -> Dataset:
 def _fit(dataset: Dataset, train: Integers, validation: Integers, test: Integers, scaler: ScalerName) -> Split:
     """Check the parts, and fit the scaling on the training rows."""
     _check_classes(dataset, {"train": train, "validation": validation, "test": test})
-    center, scale = _fit_scaler(scaler, dataset.features[train])
+    encoding, center, scale = _fit_inputs(dataset, train, scaler)
     target_center, target_scale = 0.0, 1.0
     if dataset.task == "regression" and scaler != "none":
         target_center = float(dataset.target[train].mean())
         target_scale = float(dataset.target[train].std()) or 1.0
-    return Split(dataset, train, validation, test, center, scale, target_center, target_scale)
+    return Split(dataset, train, validation, test, center, scale, target_center, target_scale, encoding=encoding)
+
+
+def _fit_inputs(dataset: Dataset, train: Integers, scaler: ScalerName) -> tuple[Encoding | None, Floats, Floats]:
+    """Fit how features become inputs: the encoding of a file's table, and center and scale of each input."""
+    features = dataset.features[train]
+    if not dataset.columns:
+        return None, *_fit_scaler(scaler, features)
+    encoding = fit_encoding(dataset.columns, dataset.feature_names, features)
+    center, scale = np.zeros(len(encoding.names)), np.ones(len(encoding.names))
+    if encoding.n_numbers:
+        numbers = slice(encoding.n_numbers)
+        center[numbers], scale[numbers] = _fit_scaler(scaler, numbers_among(encoding, features))
+    return encoding, center, scale
 
 
 def _row_count(size: float, n_rows: int) -> int:
@@ -240,7 +254,7 @@ def _check_classes(dataset: Dataset, parts: dict[str, Integers]) -> None:
 
 
 def _fit_scaler(name: ScalerName, features: Floats) -> tuple[Floats, Floats]:
-    """Center and scale of each feature, so that the scaled value is (value - center) / scale."""
+    """Center and scale of each column, so that the scaled value is (value - center) / scale."""
     if name == "none":
         return np.zeros(features.shape[1]), np.ones(features.shape[1])
     from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler

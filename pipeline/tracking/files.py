@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.artifacts import Dataset, Floats, Integers, Search, Split, Trial
+from pipeline.artifacts import Column, Dataset, Encoding, Floats, Integers, Search, Split, Trial, describe
+from pipeline.stages.trusted import load_trusted, save_trusted
 
 SEARCHES = "tuning.json"
 PARTS = ("train", "validation", "test")
 
 
 def save_split(split: Split, folder: Path) -> None:
-    """Write a dataset with its parts, `<name>.parquet`, and what describes it, `<name>.json`.
+    """Write a dataset with its parts, `<name>.parquet`, what describes it, `<name>.json`, and its encoding, as skops.
 
     Those of resample 0 lie in the folder itself, those of resample r in its folder `resample_<r>`.
     """
@@ -47,7 +48,14 @@ def save_split(split: Split, folder: Path) -> None:
         "scale": split.scale.tolist(),
         "target_center": split.target_center,
         "target_scale": split.target_scale,
+        "columns": describe(dataset.columns),
+        "reading": dict(dataset.reading),
+        "notices": list(dataset.notices),
+        "inputs": list(split.input_names),
     }
+    if split.encoding:
+        description["numbers"] = split.encoding.n_numbers
+        save_trusted(split.encoding.transformer, folder / _encoding_file(dataset.name))
     text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
     (folder / f"{dataset.name}.json").write_text(text, encoding="utf-8")
 
@@ -72,6 +80,9 @@ def load_split(name: str, folder: Path, resample: int = 0) -> Split:
         groups=_optional(table, "group"),
         times=_optional(table, "time"),
         weights=_optional(table, "weight"),
+        columns=tuple(_column(plain) for plain in description.get("columns", ())),
+        reading=description.get("reading", {}),
+        notices=tuple(description.get("notices", ())),
     )
     train, validation, test = (_rows(table[f"{part}_rank"].to_numpy()) for part in PARTS)
     return Split(
@@ -84,7 +95,22 @@ def load_split(name: str, folder: Path, resample: int = 0) -> Split:
         target_center=description["target_center"],
         target_scale=description["target_scale"],
         resample=resample,
+        encoding=_encoding(description, folder / _encoding_file(name)),
     )
+
+
+def _column(plain: dict[str, Any]) -> Column:
+    return Column(**{**plain, "categories": tuple(plain["categories"])})
+
+
+def _encoding(description: Mapping[str, Any], file: Path) -> Encoding | None:
+    if "numbers" not in description:
+        return None
+    return Encoding(load_trusted(file), tuple(description["inputs"]), description["numbers"])
+
+
+def _encoding_file(name: str) -> str:
+    return f"{name}.encoding.skops"
 
 
 def save_searches(searches: Sequence[Search], folder: Path) -> None:

@@ -20,6 +20,7 @@ from pipeline.artifacts import (
     Threshold,
     TrainedModel,
     Trial,
+    describe,
 )
 from pipeline.comparison.comparability import Terms, rows_digest, short
 from pipeline.comparison.outcome import Outcome
@@ -312,9 +313,14 @@ def stage_seconds_record(seconds: Mapping[str, float], time: float) -> Record:
 
 
 def served_columns(dataset: Dataset) -> list[str]:
-    """Name the columns that a served model gives: each class's probability and then the label, or a prediction."""
+    """Name the columns that a served model gives: each class's probability and the label, or a prediction.
+
+    A model of a file's table names them by the classes, the label first; others count the classes, the label last.
+    """
     if dataset.task == "regression":
         return ["prediction"]
+    if dataset.columns:
+        return ["label", *(f"p_{name}" for name in dataset.class_names)]
     return [*(f"p_{label}" for label in range(len(dataset.class_names))), "label"]
 
 
@@ -325,4 +331,6 @@ def served_metadata(dataset: Dataset, threshold: Threshold | None) -> dict[str, 
         "features": list(dataset.feature_names),
         "outputs": served_columns(dataset),
     }
+    if dataset.columns:
+        metadata |= {"columns": describe(dataset.columns), "reading": dict(dataset.reading)}
     return metadata | ({"threshold": threshold.value, "rule": threshold.goal} if threshold else {})
