@@ -32,6 +32,8 @@ class SplitSpec(Spec):
     stratify: bool = True
     shuffle: bool = True
     scaler: ScalerName = "standard"
+    group: str | None = None
+    time: str | None = None
 
     @model_validator(mode="after")
     def _check(self) -> SplitSpec:
