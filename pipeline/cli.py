@@ -127,6 +127,13 @@ def compare_command(options: argparse.Namespace) -> None:
     console.show_compared(runner.compare(options.runs, options.reports))
 
 
+def promote_command(options: argparse.Namespace) -> None:
+    """Make a model the champion in the model registry, if the verdict allows it."""
+    from pipeline import console, runner
+
+    console.show_promoted(runner.promote(options.run, options.name))
+
+
 def list_command(_: argparse.Namespace) -> None:
     """List the experiments in `experiments/`, with their questions."""
     from pipeline.console import show_experiments
@@ -168,6 +175,12 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("runs", nargs="+", metavar="RUN_ID", help="comparisons or single model runs, two or more")
     _add_reports(compare)
     compare.set_defaults(command=compare_command)
+    promote = commands.add_parser("promote", help="make a model the champion, if it isn't worse than the present one")
+    promote.add_argument("run", metavar="RUN_ID", help="a model run that has a servable model")
+    promote.add_argument(
+        "--as", dest="name", metavar="NAME", help="name in the model registry (default <experiment>-<dataset>)"
+    )
+    promote.set_defaults(command=promote_command)
     listing = commands.add_parser("list", help="list the experiments here, with their questions")
     listing.set_defaults(command=list_command)
     return parser
