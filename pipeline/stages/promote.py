@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from pipeline.comparison.comparability import short
 from pipeline.comparison.decisions import rounded, rows_needed
-from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.verdict import Verdict, found_words
-from pipeline.comparison.wording import count, with_unit
+from pipeline.comparison.wording import with_unit
 from pipeline.stages.compare import CompareInput
 from pipeline.units import lower_is_better, metric_name
 
@@ -71,7 +70,7 @@ def rule(source: CompareInput, candidate: Contender, champion: Contender) -> Rul
     basis = f"{found_words(verdict, spec)}, {_rows(verdict, part)}"
     promoted = behind(verdict) <= verdict.margin
     claim = _claim(verdict, candidate.name, f"{champion.name}, the champion,", promoted=promoted)
-    needed = "" if promoted or verdict.decision == "worse" else f" {_needed(source, verdict, spec)}."
+    needed = "" if promoted or verdict.decision == "worse" else f" {_needed(source, verdict)}."
     return Ruling(promoted, verdict.decision, f"{claim}: {basis}. {FIXED}.{needed}")
 
 
@@ -93,16 +92,16 @@ def _claim(verdict: Verdict, candidate: str, champion: str, *, promoted: bool) -
 
 
 def _rows(verdict: Verdict, part: str) -> str:
-    rows = f"{verdict.rows:,} {part} row" + ("" if verdict.rows == 1 else "s")
-    rows += "" if part == "test" else " (there are no test rows)"
+    rows = f"{verdict.rows:,} {part} rows" + ("" if part == "test" else " (there are no test rows)")
     return f"{rows}, {verdict.labels}" if verdict.labels else rows
 
 
-def _needed(source: CompareInput, verdict: Verdict, spec: CompareSpec) -> str:
+def _needed(source: CompareInput, verdict: Verdict) -> str:
     """Say how many rows would show that the model isn't worse, if the difference is what it seems to be."""
     gain = -verdict.difference if lower_is_better(verdict.metric) else verdict.difference
     room = gain + verdict.margin
-    rows = rows_needed(room, source.spread(verdict), spec.alpha) if room > 0 else None
+    rows = rows_needed(room, source.spread(verdict), source.outcome.spec.alpha) if room > 0 else None
     if rows is None:
         return "If the difference is as it looks, no number of rows would show that it isn't worse"
-    return f"If the difference is as it looks, about {count(rounded(rows), 'row')} would tell"
+    part = source.splits[verdict.dataset].final
+    return f"If the difference is as it looks, about {rounded(rows):,} {part} rows would tell"

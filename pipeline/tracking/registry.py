@@ -18,7 +18,7 @@ from pipeline.stages.promote import Contender, Ruling
 from pipeline.tracking import records
 from pipeline.tracking.compared import AGAIN, check_spelled, comparison_of, find_run, read_compared
 from pipeline.tracking.descriptions import version_note
-from pipeline.tracking.reader import check_terms, model_runs
+from pipeline.tracking.reader import model_runs
 from pipeline.tracking.store import as_typed, connect, one_line
 
 ALIAS = "champion"
@@ -129,14 +129,15 @@ def read_challenge(candidate: Contender, champion: Champion) -> tuple[CompareInp
     """
     client = connect()
     try:
-        present = _run_of(client, champion)
-        _check_grounds(client.get_run(candidate.run_id), present)
+        present = _contender(_run_of(client, champion))
+        if present.dataset != candidate.dataset:
+            others = f"dataset {candidate.dataset} against {present.dataset}"
+            raise BadInput(others, remedy="promote it by another name: --as NAME")
         source = read_compared([champion.run_id, candidate.run_id])
     except BadInput as error:
         whose = f"{candidate.name} can't be held against the champion, version {champion.version}"
         raise Refused(f"{whose}: {error}") from error
-    against = _contender(present)
-    return source.against(against.model), against
+    return source.against(present.model), present
 
 
 def _run_of(client: MlflowClient, champion: Champion) -> Run:
@@ -145,13 +146,6 @@ def _run_of(client: MlflowClient, champion: Champion) -> Run:
     run = find_run(client, champion.run_id)
     comparison_of(client, run)
     return run
-
-
-def _check_grounds(candidate: Run, champion: Run) -> None:
-    ours, theirs = (run.data.params["dataset"] for run in (candidate, champion))
-    if ours != theirs:
-        raise BadInput(f"dataset {ours} against {theirs}", remedy="promote it by another name: --as NAME")
-    check_terms([champion, candidate])
 
 
 @deferred()

@@ -73,7 +73,7 @@ def test_rows_that_would_tell_are_enough(only_new: int, only_old: int) -> None:
     """With so many rows of the same kind the bad end lies within the margin in four samples of five, by scipy's t."""
     rows, margin = 200, 0.01
     found = ruling(hits(only_new=only_new, only_old=only_old, rows=rows), equivalence=margin)
-    said = int(found.sentence.split("about ")[1].split(" rows")[0].replace(",", ""))
+    said = int(found.sentence.split("about ")[1].split(" test rows")[0].replace(",", ""))
     effects = np.zeros(rows)
     effects[:only_new], effects[only_new : only_new + only_old] = 1.0, -1.0
     room, variance = margin + effects.mean(), effects.var(ddof=1)

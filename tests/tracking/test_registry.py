@@ -233,9 +233,9 @@ def test_an_undecided_one_is_refused(store: Store, capsys: pytest.CaptureFixture
     assert re.match(start + r" circles by up to \d\.\d points, more than the margin of 1.0 point: accuracy ", line), (
         line
     )
-    assert re.search(r"If the difference is as it looks, about [\d,]+ rows would tell\. To make it champion", line), (
-        line
-    )
+    assert re.search(
+        r"If the difference is as it looks, about [\d,]+ test rows would tell\. To make it champion", line
+    ), line
     assert store.registered() == {NAME: (1, "1")}
     assert main(["promote", again, "--as", "wide"]) == 0
     assert main(["promote", relu, "--as", "wide"]) == 0
