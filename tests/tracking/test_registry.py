@@ -189,12 +189,15 @@ def test_a_better_model_becomes_champion(store: Store, capsys: pytest.CaptureFix
 
 
 def test_the_difference_is_that_of_the_two_served_models(store: Store) -> None:
-    """What is said of two models is what the ledgers of their runs give, the candidate's less the champion's."""
-    for champion in ("linear", "logistic"):
-        ids = [store.served("rings", model) for model in (champion, "relu")]
-        assert [main(["promote", run_id, "--as", champion]) for run_id in ids] == [0, 0]
+    """What is said of two models is the candidate's score less the champion's, those of their very runs.
+
+    They may be of different comparisons, and of different kinds.
+    """
+    for champion, comparison in (("linear", "rings"), ("logistic", "rings"), ("linear", "again")):
+        ids, name = [store.served("rings", champion), store.served(comparison, "relu")], f"{champion} {comparison}"
+        assert [main(["promote", run_id, "--as", name]) for run_id in ids] == [0, 0]
         before, after = (store.client.get_run(run_id).data.metrics["test/accuracy"] for run_id in ids)
-        said = store.champion(champion).tags["photofinish.verdict"]
+        said = store.champion(name).tags["photofinish.verdict"]
         assert f"accuracy +{100 * (after - before):.1f} points, 95 % interval [" in said
 
 
