@@ -68,9 +68,14 @@ def needed(difference: float, spread: Spread, runs: int, alpha: float) -> tuple[
         Rate of false alarms that may be spent on this pair.
     """
     return (
-        _fewest(spread.n_rows, lambda rows: _separates(difference, _with_rows(spread, rows), alpha)),
+        rows_needed(difference, spread, alpha),
         _fewest(runs, lambda seeds: _separates(difference, _with_seeds(spread, runs, seeds), alpha)),
     )
+
+
+def rows_needed(distance: float, spread: Spread, alpha: float) -> int | None:
+    """About how many rows would put the end of the interval short of something that is so far away, as in `needed`."""
+    return _fewest(spread.n_rows, lambda rows: _separates(distance, _with_rows(spread, rows), alpha))
 
 
 def _with_rows(spread: Spread, n_rows: int) -> Spread:
