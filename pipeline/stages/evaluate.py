@@ -46,7 +46,8 @@ def evaluate(split: Split, trained: TrainedModel, goal: Goal = HALF) -> Evaluate
 
     threshold = _threshold(split, trained, goal)
     value = threshold.value if threshold else np.nan
-    parts: tuple[Part, ...] = ("validation", "test")
+    # scikit-learn predicts no table without rows
+    parts: list[Part] = [part for part in ("validation", "test") if len(split.rows(part))]
     predictions = pd.concat([_prediction_frame(split, trained, part, value) for part in parts], ignore_index=True)
     metrics = {**_final_metrics(split, predictions, value), **best_epoch(trained)}
     return EvaluatedModel(trained, metrics, predictions, threshold, _latency(split, trained.network))
@@ -163,8 +164,9 @@ def _threshold(split: Split, trained: TrainedModel, goal: Goal) -> Threshold | N
     """Choose on the validation rows; None unless there are two classes."""
     if split.dataset.task != "binary":
         return None
-    scores = predict(trained.network, split, split.validation)[:, 1]
-    return choose(goal, split.dataset.target[split.validation].astype(np.int64), scores)
+    rows = split.validation
+    scores = predict(trained.network, split, rows)[:, 1] if len(rows) else np.empty(0)
+    return choose(goal, split.dataset.target[rows].astype(np.int64), scores)
 
 
 def _final_metrics(split: Split, predictions: pd.DataFrame, threshold: float) -> dict[str, float]:
