@@ -70,9 +70,7 @@ class Dataset:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     columns: tuple[Column, ...] = ()  # (features,): what they were read from; empty where all are plain numbers
     groups: Integers | None = None  # (rows,): rows of one group stay in one part
-    times: Floats | None = (
-        None  # (rows,): ascending with time; no part may hold rows earlier than those of the one before
-    )
+    times: Floats | None = None  # (rows,): ascending with time; rows of one part are later than those of the one before
     weights: Floats | None = None  # (rows,): how much each row counts in training
     # How the file was read, in JSON's types, as `pipeline.stages.tables.blocks.raw_frames` takes it: the names of all
     # its columns (`known`), and what the experiment file says of delimiter, encoding, decimal and na_values.

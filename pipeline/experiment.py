@@ -20,7 +20,7 @@ from pipeline.stages.evaluate import metrics_of
 from pipeline.stages.generate import DatasetSpec, suggestion
 from pipeline.stages.split import SplitSpec
 from pipeline.stages.tables.spec import KEY as FILE
-from pipeline.stages.tables.spec import TableSpec
+from pipeline.stages.tables.spec import OF_SPLIT, TableSpec
 from pipeline.stages.tuning.spec import SpaceSpec, TunableModelSpec, TuningSpec
 from pipeline.training.spec import TrainingSpec
 
@@ -124,6 +124,12 @@ class Experiment(Spec):
 
     def _check_resamples(self) -> None:
         for name in sorted(self.shared_tables):
+            if self.datasets[name].split.time is not None:
+                raise BadInput(
+                    f"{self.resamples} resamples of {name} would be the same split, its rows being parted by time",
+                    field="resamples",
+                    remedy="set resamples: 1",
+                )
             if not self.datasets[name].split.shuffle:
                 raise BadInput(
                     f"{self.resamples} resamples of {name} would be the same split, its rows being kept in order",
@@ -454,4 +460,4 @@ def _keys_beside(field: str) -> list[str]:
         sections |= {"models": TunableModelSpec, "datasets": TableSpec, "tuning": TuningSpec, "space": SpaceSpec}
         named = [sections[part] for part in parts[:-1] if part in sections]
         spec = named[-1] if named else Experiment
-    return list(spec.model_fields)
+    return [*spec.model_fields, *(OF_SPLIT if spec is TableSpec else ())]

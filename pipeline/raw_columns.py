@@ -121,7 +121,8 @@ def _part(dates: pd.DatetimeIndex, part: str) -> npt.NDArray[np.float64]:
     if part == "days":
         days: npt.NDArray[np.float64] = np.where(dates.isna(), np.nan, dates.asi8 / MICROSECONDS_A_DAY)
         return days
-    values = np.asarray(getattr(dates, part), dtype=np.float64)  # NaN where there is no date
+    named = {"month": dates.month, "weekday": dates.day_of_week, "hour": dates.hour}
+    values = np.asarray(named[part], dtype=np.float64)  # NaN where there is no date
     return values - 1 if part == "month" else values
 
 

@@ -74,6 +74,13 @@ def test_rows_in_order_can_be_resampled_where_each_resample_has_new_data() -> No
     assert check({**tree, "resamples": 2, "split": in_order}, "x.yaml").resamples == 2
 
 
+def test_a_table_parted_by_time_cannot_be_resampled() -> None:
+    """Its split would be the same each time, which is said in one line."""
+    tree = {"name": "x", "datasets": {"d": {"load": "wine", "split": {"time": "day"}}}, "resamples": 2}
+    with pytest.raises(BadInput, match=r"^x.yaml: resamples: 2 resamples of d would be the same split, its rows being"):
+        check({**tree, "models": {"m": {"hidden_units": []}}}, "x.yaml")
+
+
 def test_adamw_has_torchs_weight_decay() -> None:
     """AdamW decays weights by torch's 0.01 unless told otherwise."""
     tree = {"name": "x", "datasets": {"d": {"make": "moons"}}, "models": {"m": {"hidden_units": []}}}

@@ -164,9 +164,10 @@ def _threshold(split: Split, trained: TrainedModel, goal: Goal) -> Threshold | N
     """Choose on the validation rows; None unless there are two classes."""
     if split.dataset.task != "binary":
         return None
-    rows = split.validation
+    rows, groups = split.validation, split.dataset.groups
     scores = predict(trained.network, split, rows)[:, 1] if len(rows) else np.empty(0)
-    return choose(goal, split.dataset.target[rows].astype(np.int64), scores)
+    truth = split.dataset.target[rows].astype(np.int64)
+    return choose(goal, truth, scores, None if groups is None else groups[rows])
 
 
 def _final_metrics(split: Split, predictions: pd.DataFrame, threshold: float) -> dict[str, float]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.comparison.comparability import short
-from pipeline.comparison.decisions import rounded, rows_needed
+from pipeline.comparison.decisions import cases_needed, rounded
 from pipeline.comparison.verdict import Verdict, found_words
-from pipeline.comparison.wording import with_unit
+from pipeline.comparison.wording import count, with_unit
 from pipeline.stages.compare import CompareInput
 from pipeline.units import lower_is_better, metric_name
 
@@ -93,6 +93,7 @@ def _claim(verdict: Verdict, candidate: str, champion: str, *, promoted: bool) -
 
 def _rows(verdict: Verdict, part: str) -> str:
     rows = f"{verdict.rows:,} {part} rows" + ("" if part == "test" else " (there are no test rows)")
+    rows += f" in {count(verdict.groups, 'group')}" if verdict.groups is not None else ""
     return f"{rows}, {verdict.labels}" if verdict.labels else rows
 
 
@@ -100,8 +101,8 @@ def _needed(source: CompareInput, verdict: Verdict) -> str:
     """Say how many rows would show that the model isn't worse, if the difference is what it seems to be."""
     gain = -verdict.difference if lower_is_better(verdict.metric) else verdict.difference
     room = gain + verdict.margin
-    rows = rows_needed(room, source.spread(verdict), source.outcome.spec.alpha) if room > 0 else None
-    if rows is None:
-        return "If the difference is as it looks, no number of rows would show that it isn't worse"
-    part = source.splits[verdict.dataset].final
-    return f"If the difference is as it looks, about {rounded(rows):,} {part} rows would tell"
+    cases = cases_needed(room, source.spread(verdict), source.outcome.spec.alpha) if room > 0 else None
+    what = f"{source.splits[verdict.dataset].final} rows" if verdict.groups is None else "groups"
+    if cases is None:
+        return f"If the difference is as it looks, no number of {what} would show that it isn't worse"
+    return f"If the difference is as it looks, about {rounded(cases):,} {what} would tell"

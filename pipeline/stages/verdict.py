@@ -74,6 +74,7 @@ def subject(split: Split, metric: str, goal: Goal, *, shared: bool) -> Subject:
         metric,
         test_share=n_final / n_train if shared else 0.0,
         labels=goal.words if n_classes == 2 else "",
+        groups=split.dataset.groups,
     )
 
 

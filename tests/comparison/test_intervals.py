@@ -75,7 +75,7 @@ def test_components_are_those_of_the_two_way_analysis_of_variance() -> None:
     assert spread.seeds == pytest.approx(squares["C(run)"] / rows.size)
     assert spread.rows == pytest.approx((squares["C(row)"] - squares["Residual"]) / rows.size)
     assert spread.seed_freedom == pytest.approx(3)
-    assert spread.n_rows == 9
+    assert spread.n_cases == 9
 
 
 def test_a_table_that_can_be_reckoned_by_hand() -> None:
@@ -360,7 +360,7 @@ def test_draws_of_one_table_are_corrected_as_nadeau_and_bengio_say() -> None:
 def test_draws_that_agree_keep_the_rule_of_three(draws: int, test_share: float, rows: int) -> None:
     """Models that are equal in every draw may still differ on 3 in so many rows as can have been seen."""
     spread = over_draws(np.zeros((draws, 1)), test_share, np.ones(1), 60)
-    assert spread.n_rows == rows
+    assert spread.n_cases == rows
     assert spread.half_width(0.05)[0] == pytest.approx(-math.log(0.05) / rows)
 
 

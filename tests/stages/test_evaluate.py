@@ -117,6 +117,20 @@ def test_test_rows_dont_move_the_threshold() -> None:
     assert model.metrics["accuracy"] != other.metrics["accuracy"]
 
 
+def test_the_thresholds_interval_draws_groups_of_validation_rows() -> None:
+    """Where rows come in groups, the threshold is that of the rows, and its interval that of their groups."""
+    table = dataset(make="moons", n_samples=400, noise=0.3)
+    made = split(replace(table, groups=np.arange(400) % 30), SplitSpec())
+    model = ModelSpec(hidden_units=(6,), training=TrainingSpec(epochs=15, lr=0.5))
+    (trained,) = train(TrainTask(made, settle(made, "m", model), (3,), "cpu"))
+    found = evaluate(made, trained, COST)
+    assert found.predictions is not None
+    validation = found.predictions[found.predictions["split"] == "validation"]
+    truth, scores = validation["label"].to_numpy(), validation["p_1"].to_numpy()
+    assert found.threshold == choose(COST, truth, scores, validation["row_id"].to_numpy() % 30)
+    assert found.threshold != choose(COST, truth, scores)
+
+
 def test_only_two_classes_have_a_threshold() -> None:
     """More classes, and a regression, are evaluated as ever, whatever the goal; the ledger's column is empty."""
     for make, arguments in (("blobs", {"centers": 3, "cluster_std": 4.0}), ("friedman1", {"noise": 1.0})):

@@ -90,7 +90,7 @@ def test_no_rows_would_tell_where_it_looks_worse_than_the_margin() -> None:
     """A model that seems to be behind by more than the margin isn't told to wait for more rows."""
     found = ruling(hits(only_new=2, only_old=6, rows=200), equivalence=0.01)
     assert (found.promoted, found.decision) == (False, "not separable")
-    assert found.sentence.endswith("no number of rows would show that it isn't worse.")
+    assert found.sentence.endswith("no number of test rows would show that it isn't worse.")
 
 
 @pytest.mark.parametrize(("worse", "promoted"), [("new", False), ("old", True)])

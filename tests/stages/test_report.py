@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -101,6 +103,17 @@ def test_notes_tell_how_labels_are_made() -> None:
     blobs = split(dataset("blobs", make="blobs"), SplitSpec())
     assert notes({"blobs": blobs}, runs, goal) == []
     assert threshold_notes(moons, runs.assign(status="FAILED"), goal) == []
+
+
+def test_notes_tell_how_rows_were_parted() -> None:
+    """That groups are the cases, and how many there are, and that parts follow one another in time, is said."""
+    table = dataset("moons", make="moons", n_samples=200)
+    grouped = split(dataclasses.replace(table, groups=np.arange(200) % 40), SplitSpec())
+    (line,) = notes({"moons": grouped})
+    assert f"the {len(grouped.test)} test rows are those of {len(set((grouped.test % 40).tolist()))} groups" in line
+    timed = split(dataclasses.replace(table, times=np.arange(200.0)), SplitSpec(test_size=0))
+    (_, line) = notes({"moons": timed})
+    assert line.startswith("moons: parts follow one another in time, the validation rows being the latest;")
 
 
 def test_regression_has_its_own_numbers_and_pictures(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pipeline.artifacts import Search, Split
 from pipeline.comparison.thresholds import HALF, Goal
@@ -44,6 +46,7 @@ def notes(splits: Mapping[str, Split], runs: pd.DataFrame | None = None, goal: G
                 f"{name}: there are no validation rows (validation_size: 0), so the rows watched during training are"
                 " the test rows, and what is called validation/… in MLflow is measured on them."
             )
+        lines.extend(parting_notes(name, split))
     if runs is not None:
         if not goal.is_default:
             lines.extend(line for split in splits.values() for line in threshold_notes(split, runs, goal))
@@ -55,6 +58,22 @@ def notes(splits: Mapping[str, Split], runs: pd.DataFrame | None = None, goal: G
         )
         lines.extend(estimator_notes(runs))
     return lines
+
+
+def parting_notes(name: str, split: Split) -> Iterator[str]:
+    """Say what it means that rows were parted by group, or by time."""
+    groups = split.dataset.groups
+    if groups is not None:
+        final = split.rows(split.final)
+        yield (
+            f"{name}: no group of rows is in two parts, and the {len(final):,} {split.final} rows are those of"
+            f" {len(np.unique(groups[final])):,} groups; intervals take groups, not rows, for independent cases."
+        )
+    if split.dataset.times is not None:
+        yield (
+            f"{name}: parts follow one another in time, the {split.final} rows being the latest; no interval says how"
+            " much another stretch of time would differ."
+        )
 
 
 def estimator_notes(runs: pd.DataFrame) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import difflib
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -195,7 +196,7 @@ def _open_csv(
     rows = Rows(head, encoding, whole=len(head) < SAMPLE)
     delimiter = delimiter or _delimiter(rows, hint)
     sample = rows.parted(delimiter)
-    if not sample or any("\ufffd" in name for name in sample[0]):
+    if not sample or any("\ufffd" in name for name in sample[0]) or _is_wide(encoding):
         _check_text(path, shown, encoding)
     if not sample:
         raise complain(shown, "is empty", "save the table again")
@@ -288,18 +289,16 @@ def _check_text(path: Path, shown: str, encoding: str) -> None:
     """Find the first line that isn't text in this encoding."""
     wide = _is_wide(encoding)
     decoder = codecs.getincrementaldecoder(encoding)()
-    line = 1
     with path.open("rb") as file:
-        for piece in iter((lambda: file.read(2**20)) if wide else file.readline, b""):
+        pieces = iter((lambda: file.read(BLOCK)) if wide else file.readline, b"")
+        for line, piece in enumerate(itertools.chain(pieces, [b""]), start=1):
             try:
-                decoder.decode(piece)
-            except UnicodeError as error:
-                start = error.start if isinstance(error, UnicodeDecodeError) else 0
-                where = "" if wide else f", line {line}:"
-                problem = f"{where} byte 0x{piece[start]:02x} is not {encoding.upper()}"
+                decoder.decode(piece, final=not piece)
+            except UnicodeDecodeError as error:
+                where = "" if wide else f", line {line if piece else line - 1}:"
+                problem = f"{where} byte 0x{error.object[error.start]:02x} is not {encoding.upper()}"
                 remedy = "save it as UTF-8, or give its encoding: (cp1252 is common in Western Europe)"
                 raise complain(shown, problem, remedy) from error
-            line += 1
 
 
 def _fault(path: Path, shown: str, form: Format, width: int, error: Exception) -> BadInput:
@@ -350,8 +349,9 @@ def _check_rows(path: Path, shown: str, form: Format, width: int) -> None:
 
 def meant(name: str, names: Sequence[str]) -> str:
     """Remedy for a column that isn't there: the nearest name, and some of those that are there."""
-    near = difflib.get_close_matches(name, names, n=1)
-    suggested = f"did you mean {near[0]!r}? " if near else ""
+    lowered = {one.lower(): one for one in names}
+    near = difflib.get_close_matches(name.lower(), lowered, n=1)
+    suggested = f"did you mean {lowered[near[0]]!r}? " if near else ""
     return f"{suggested}its columns are {listed(names)}"
 
 

@@ -17,6 +17,7 @@ from pipeline.stages.split import SplitSpec
 KEY = "file"
 CSV = (".csv", ".tsv", ".txt")
 PARQUET = (".parquet", ".pq")
+OF_SPLIT = ("group", "time")
 OF_CSV = ("delimiter", "encoding", "decimal")
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
@@ -29,8 +30,8 @@ class TableSpec(Spec):
 
     `features` lists the only columns to learn from, whatever they look like; `drop` those to leave out. `categorical`
     lists columns of numbers that are codes. `positive` is the one of two classes that is class 1. `weights` is a column
-    of row weights, for training. Rows with the same value of `group` stay in one part of the split, and with `time` the
-    test rows are the latest ones. `task` says what the target is where that isn't clear.
+    of row weights, for training. `group` and `time` are the split's, and may stand here too. `task` says what the
+    target is where that isn't clear.
 
     `delimiter`, `encoding`, `decimal` and `na_values` are those of `pandas.read_csv`. The first three are detected
     where they aren't given: comma, semicolon, tab or bar; UTF-8, or UTF-16 with a byte order mark; point or, where it
@@ -45,8 +46,6 @@ class TableSpec(Spec):
     categorical: Names = ()
     positive: str | int | float | bool | None = None
     weights: str | None = None
-    group: str | None = None
-    time: str | None = None
     task: Literal["classification", "regression"] | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     encoding: str | None = None
@@ -56,12 +55,12 @@ class TableSpec(Spec):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_source(cls, given: Any) -> Any:
+    def _complete(cls, given: Any) -> Any:
         others = [key for key in ("make", "load") if isinstance(given, dict) and given.get(key) is not None]
         if others:
             problem = f"{' and '.join([*others, KEY])} given"
             raise BadInput(problem, remedy="give exactly one of make, load and file")
-        return given
+        return _with_columns_of_split(given)
 
     @model_validator(mode="after")
     def _check(self) -> TableSpec:
@@ -89,9 +88,8 @@ class TableSpec(Spec):
             _check_encoding(self.encoding)
 
     def _check_roles(self) -> None:
-        roles = [key for key in ("target", "weights", "group", "time") if getattr(self, key) is not None]
-        for key in roles[1:]:
-            if getattr(self, key) == self.target:
+        for key, name in self.roles.items():
+            if name == self.target:
                 raise BadInput(f"{self.target!r} is the target", field=key, remedy="name another column")
         for key in ("features", "drop"):
             if self.target in (getattr(self, key) or ()):
@@ -119,9 +117,23 @@ class TableSpec(Spec):
         return True
 
     @property
-    def is_parquet(self) -> bool:
-        """Whether the file's name says that it is Parquet rather than CSV."""
-        return PurePath(self.file).suffix.lower() in PARQUET
+    def roles(self) -> dict[str, str]:
+        """Columns that weigh, group or order the rows, by what they do."""
+        named = {"weights": self.weights, "group": self.split.group, "time": self.split.time}
+        return {role: name for role, name in named.items() if name is not None}
+
+
+def _with_columns_of_split(given: Any) -> Any:
+    """Move `group` and `time` to where the split expects them; what is no mapping is left to the schema."""
+    if not isinstance(given, dict) or not isinstance(given.get("split", {}), dict | None):
+        return given
+    moved = {key: given[key] for key in OF_SPLIT if given.get(key) is not None}
+    split = given.get("split") or {}
+    for key in moved:
+        if split.get(key) is not None:
+            raise BadInput("is given under split too", field=key, remedy="remove one of them")
+    rest = {key: value for key, value in given.items() if key not in OF_SPLIT}
+    return {**rest, "split": {**split, **moved}} if moved else rest
 
 
 def _check_encoding(encoding: str) -> None:

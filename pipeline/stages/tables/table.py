@@ -73,11 +73,11 @@ def read_dataset(name: str, spec: TableSpec, folder: Path) -> Dataset:
     source = open_table(find(spec.file, folder), spec.file, hint=_named(spec), **given)
     _check_columns(spec, source.names)
     cells = Cells(source, spec.na_values)
-    roles = [role for role in (spec.weights, spec.group, spec.time) if role is not None]
-    wanted = spec.features or [one for one in source.names if one not in (spec.target, *roles, *spec.drop)]
+    roles = spec.roles
+    wanted = spec.features or [one for one in source.names if one not in (spec.target, *roles.values(), *spec.drop)]
     if not wanted:
         raise source.complain("has no columns to learn from", "keep some beside the target")
-    read = dict.fromkeys([spec.target, *roles, *wanted])
+    read = dict.fromkeys([spec.target, *roles.values(), *wanted])
     columns = dict(zip(read, read_columns(source, list(read), cells.missing), strict=True))
     target = read_target(cells, columns[spec.target], spec)
     dataset = Dataset(
@@ -89,13 +89,13 @@ def read_dataset(name: str, spec: TableSpec, folder: Path) -> Dataset:
         target.class_names,
         spec.file,
         digest="",
-        groups=_groups(cells, spec.group, columns) if spec.group else None,
-        times=_times(cells, spec.time, columns) if spec.time else None,
-        weights=_weights(cells, spec.weights, columns) if spec.weights else None,
+        groups=_groups(cells, roles["group"], columns) if "group" in roles else None,
+        times=_times(cells, roles["time"], columns) if "time" in roles else None,
+        weights=_weights(cells, roles["weights"], columns) if "weights" in roles else None,
         reading={"known": list(source.names), "na_values": list(spec.na_values), **given},
     )
     left_out = _LeftOut()
-    for role in roles:
+    for role in dict.fromkeys(roles.values()):
         if role not in wanted and role not in spec.drop:
             left_out.add("they weigh, group or order rows (list them in features to learn from them too)", role)
     dataset = _with_features(dataset, spec, cells, {one: columns.pop(one) for one in wanted}, left_out)
@@ -180,7 +180,7 @@ def _described(raw: Raw) -> dict[str, Column]:
     parts = {raw.name: day}
     if dates.month.nunique() > 1:
         parts[f"{raw.name}: month"] = replace(day, part="month", categories=MONTHS)
-    if dates.weekday.nunique() > 1:
+    if dates.day_of_week.nunique() > 1:
         parts[f"{raw.name}: weekday"] = replace(day, part="weekday", categories=WEEKDAYS)
     if dates.hour.nunique() > 1:
         parts[f"{raw.name}: hour"] = replace(day, part="hour")
@@ -235,13 +235,12 @@ def _check_distinct(cells: Cells, names: Sequence[str]) -> None:
 
 def _named(spec: TableSpec) -> list[str]:
     """Every column that the spec names."""
-    roles = [role for role in (spec.weights, spec.group, spec.time) if role is not None]
-    return [spec.target, *roles, *(spec.features or ()), *spec.drop, *spec.categorical]
+    return [spec.target, *spec.roles.values(), *(spec.features or ()), *spec.drop, *spec.categorical]
 
 
 def _check_columns(spec: TableSpec, names: Sequence[str]) -> None:
     """Refuse a spec that names a column which isn't there."""
-    roles = {key: [name] for key in ("target", "weights", "group", "time") if (name := getattr(spec, key)) is not None}
+    roles = {key: [name] for key, name in {"target": spec.target, **spec.roles}.items()}
     lists: dict[str, Iterable[str]] = {
         "features": spec.features or (),
         "drop": spec.drop,
