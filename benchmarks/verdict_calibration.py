@@ -71,6 +71,7 @@ WORLDS = (
     World("restless seeds", skill=0.8, seed=0.12, bias=0.12),
     World("wild seeds", skill=0.8, seed=0.2, bias=0.15),
     World("a fifth positive", skill=0.8, seed=0.1, bias=0.1, positives=0.2),
+    World("a tenth positive", skill=1.2, seed=0.1, bias=0.1, positives=0.1, core=False),
     World("good models", skill=1.1, seed=0.1, bias=0.1, core=False),
     World("nearly perfect", skill=1.8, seed=0.1, bias=0.1, core=False),
 )
