@@ -60,7 +60,7 @@ def evaluate(split: Split, trained: TrainedModel, goal: Goal = HALF) -> Evaluate
     value = threshold.value if threshold else np.nan
     parts: tuple[Part, ...] = ("validation", "test")
     predictions = pd.concat([_prediction_frame(split, trained, part, value) for part in parts], ignore_index=True)
-    metrics = {**_final_metrics(split, predictions, value), **best_epoch(trained)}
+    metrics = {**final_metrics(split, predictions, value), **best_epoch(trained)}
     return EvaluatedModel(trained, metrics, predictions, threshold, _latency(split, trained.network))
 
 
@@ -200,7 +200,8 @@ def _threshold(split: Split, trained: TrainedModel, goal: Goal) -> Threshold | N
     return choose(goal, split.dataset.target[split.validation].astype(np.int64), scores)
 
 
-def _final_metrics(split: Split, predictions: pd.DataFrame, threshold: float) -> dict[str, float]:
+def final_metrics(split: Split, predictions: pd.DataFrame, threshold: float) -> dict[str, float]:
+    """Every metric that the target has, of one run's predictions of a dataset's final rows, as the ledger has them."""
     final = predictions[predictions["split"] == split.final]
     truth = final["label"].to_numpy()
     if split.dataset.task == "regression":
