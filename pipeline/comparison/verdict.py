@@ -27,7 +27,14 @@ MCNEMAR = "exact McNemar (one seed)"
 OVER_DRAWS = "corrected resampled t"
 
 Pair = tuple[str, str]  # model and baseline
-LABELLED = ("accuracy", "precision", "recall", "f1")  # metrics of labels rather than of probabilities
+LABELLED = (
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "balanced_accuracy",
+    "mcc",
+)  # metrics of labels rather than of probabilities
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,7 +49,8 @@ def test_folder_holds_what_the_contract_names(finished: Finished) -> None:
     assert all(len(pd.read_csv(figures / f"{name}.csv")) for name in pictures)
     metrics = pd.read_csv(finished.report / "metrics.csv")
     expected = ["dataset", "model", "seed", "run_id", "status", "accuracy", "precision", "recall", "f1", "roc_auc"]
-    assert list(metrics.columns[:10]) == expected
+    expected += ["log_loss", "balanced_accuracy", "average_precision", "mcc"]
+    assert list(metrics.columns[:14]) == expected
     assert len(metrics) == 12
     run_id = finished.parent.info.run_id
     logged = {file.path for path in ("", "report") for file in finished.client.list_artifacts(run_id, path)}
