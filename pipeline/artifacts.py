@@ -43,6 +43,11 @@ class Column:
     categories: tuple[str, ...] = ()  # ascending; also the names of months and weekdays
     part: DatePart | None = None  # of a date
 
+    @property
+    def is_amount(self) -> bool:
+        """Whether more and less mean something: of numbers, days and hours; not of codes, months and weekdays."""
+        return not self.categories and self.kind != "boolean"
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -74,6 +79,19 @@ class Dataset:
     def n_features(self) -> int:
         """Number of feature columns."""
         return int(self.features.shape[1])
+
+    @property
+    def are_amounts(self) -> npt.NDArray[np.bool_]:
+        """Which features can be drawn along an axis and have a median, (features,): of tables not from files all."""
+        if not self.columns:
+            return np.ones(self.n_features, dtype=np.bool_)
+        return np.array([column.is_amount for column in self.columns])
+
+    @property
+    def has_only_numbers(self) -> bool:
+        """Whether every feature is a plain number, and none is missing."""
+        kinds = {column.kind for column in self.columns}
+        return kinds <= {"number"} and not (self.columns and np.isnan(self.features).any())
 
     @property
     def labelled(self) -> Integers:
