@@ -9,7 +9,6 @@ from typing import Any
 
 from pipeline.comparison.comparability import look_notes, looks_words
 from pipeline.planes import is_plane
-from pipeline.stages.checks import check_data
 from pipeline.stages.reporting.learning import SIDE, learning
 from pipeline.stages.reporting.moving_threshold import moving_threshold
 from pipeline.stages.reporting.notes import notes, resample_notes
@@ -57,7 +56,7 @@ def render(source: ReportInput, pictures: Pictures, images: Mapping[str, PageIma
         made=_made(source),
         side=SIDE,
         notes=[
-            *(finding.sentence for finding in check_data(source.splits)),
+            *(finding.sentence for finding in source.findings),
             *notes(source.splits, source.runs, source.goal),
             *resample_notes(source.searches, source.shared_tables, source.resamples),
             *look_notes(source.splits, source.looks),
