@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.comparison.comparability import look_notes, looks_words
 from pipeline.planes import is_plane
+from pipeline.stages.reporting.input_table import input_rows
 from pipeline.stages.reporting.learning import SIDE, learning
 from pipeline.stages.reporting.moving_threshold import moving_threshold
 from pipeline.stages.reporting.notes import notes, resample_notes
@@ -111,6 +112,7 @@ def _section(source: ReportInput, name: str, pictures: Sequence[Picture]) -> dic
         "metrics": metric_table(source, name),
         "classes": class_table(source, name),
         "plane": is_plane(split),
+        "inputs": input_rows(split),
         "threshold": moving_threshold(source, name),
         "reading_columns": columns(split),
         "readings": readings(source, name),
