@@ -44,6 +44,11 @@ class Column:
     part: DatePart | None = None  # of a date
 
     @property
+    def written_kind(self) -> str:
+        """Its kind in words, with the part of a date: "date: weekday"."""
+        return f"{self.kind}: {self.part}" if self.part else self.kind
+
+    @property
     def is_amount(self) -> bool:
         """Whether more and less mean something: of numbers, days and hours; not of codes, months and weekdays."""
         return not self.categories and self.kind != "boolean"

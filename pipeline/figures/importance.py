@@ -88,7 +88,7 @@ def draw_importance(frame: pd.DataFrame, models: Sequence[str], *, measure: str,
     own = {model: frame[frame["model"] == model].iloc[features] for model in shown}  # names may come twice
     names = [plain(name, 2.0, size=TICK) for name in own[shown[0]]["feature"]]
     room = max(text_width(name, TICK) for name in names)
-    width = float(np.clip((_WIDEST - room) / len(shown), 1.9, 3.2))
+    width = float(np.clip((_WIDEST - room) / len(shown), 2.3, 3.2))
     across = balanced(len(shown), max(1, int((_WIDEST - room) / width)))
     figure, axes = panels(len(shown), size=(width, _ROW * len(names) + 0.9), across=across, margin=(room + 0.2, 0.6))
     for place, (panel, model) in enumerate(zip(axes, shown, strict=True)):

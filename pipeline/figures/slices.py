@@ -15,7 +15,18 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pipeline.artifacts import Floats, Integers, Split
 from pipeline.figures.boundaries import Boundary, draw_blank, draw_plane, plane_frame, points_legend
-from pipeline.figures.canvas import LABEL, TITLE, dot, legend_below, legend_height, plain, plain_class, tidy, title, wrapped
+from pipeline.figures.canvas import (
+    LABEL,
+    TITLE,
+    dot,
+    legend_below,
+    legend_height,
+    plain,
+    plain_class,
+    tidy,
+    title,
+    wrapped,
+)
 from pipeline.figures.palette import INK, class_colours
 from pipeline.planes import grid, grid_points
 
@@ -32,7 +43,7 @@ class Slice:
     points: pd.DataFrame  # rows beside the slice, from `nearest_frame`
     held: int  # number of the other features
     are_days: tuple[bool, bool] = (False, False)  # whether an axis counts days since 1970
-    only_medians: bool = True  # whether no feature is held at its commonest value
+    usual: str = "median"  # what the others are held at, of `usual_kind`
 
 
 def slice_grid(split: Split, pair: tuple[int, int], points: int = 150) -> tuple[Floats, Floats, Floats]:
@@ -93,7 +104,7 @@ def nearest_frame(split: Split, pair: tuple[int, int], count: int = MOST_NEAREST
     squares = np.zeros(len(rows))
     for column in others:  # one by one: all at once would be several more tables in memory
         squares += np.square(_away(split, column, rows, usual[column]))
-    x, y = split.dataset.features[rows][:, list(pair)].T
+    x, y = (split.dataset.features[rows, column] for column in pair)
     label = split.dataset.target[rows].astype(np.int64)
     distance = np.sqrt(squares / len(others))
     frame = pd.DataFrame({"x": x, "y": y, "label": label, "part": part, "distance": distance})
@@ -105,9 +116,11 @@ def _away(split: Split, column: int, rows: Integers, usual: float) -> Floats:
     values, train = split.dataset.features[rows, column], split.dataset.features[split.train, column]
     is_missing = np.isnan(values)
     if not split.dataset.are_amounts[column]:
-        return ((values != usual) & ~(is_missing & np.isnan(usual))).astype(np.float64)
+        is_other = (values != usual) & ~(is_missing & np.isnan(usual))
+        return np.where(is_other, 1.0, 0.0)
     spread = train[~np.isnan(train)].std() if not np.isnan(usual) else 0.0
-    return np.where(is_missing, 1.0, (values - usual) / (spread if spread > 0 else 1.0))
+    away: Floats = np.where(is_missing, 1.0, (values - usual) / (spread if spread > 0 else 1.0))
+    return away
 
 
 def slices_frame(slices: Sequence[Slice]) -> pd.DataFrame:
@@ -145,7 +158,7 @@ def draw_slices(
     part:
         The rows that are outlined, ``"test"`` or ``"validation"``.
     undrawn:
-        Features that matter more than some that are drawn, but can't be: they are no amounts.
+        Features that matter more than those drawn, but can't be: they are no amounts.
 
     Raises
     ------
@@ -160,7 +173,7 @@ def draw_slices(
     width = float(np.clip(_WIDEST / len(models), 1.6, 3.0))
     wide = max(len(models) * width + 0.6, 4.6)
     height = min(width + 0.35, 2.9)
-    explained = wrapped(wide, _explained(slices, undrawn))
+    explained = wrapped(wide, _explained(slices, undrawn, wide))
     figure = Figure(
         (wide, len(slices) * height + 0.75 + legend_height(wide, labels) + 0.2 * (1 + explained.count("\n"))),
         layout=ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.06),
@@ -203,27 +216,34 @@ def _panel(axes: Axes, one: Slice, model: str, part: str, height: float, *, is_f
 
 def _write_dates(axis: Axis) -> None:
     """Write days since 1970, which matplotlib's dates are too, as dates."""
-    locator = AutoDateLocator(minticks=2, maxticks=4)
+    locator = AutoDateLocator(minticks=2, maxticks=4)  # type: ignore[no-untyped-call]
     axis.set_major_locator(locator)
-    axis.set_major_formatter(ConciseDateFormatter(locator))
+    axis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
-def held_at(held: int, *, only_medians: bool) -> str:
+def usual_kind(split: Split) -> str:
+    """Name what features are held at in slices over two amounts, in the singular."""
+    held_amounts = int(split.dataset.are_amounts.sum()) - 2
+    kinds = ["median"] * (held_amounts > 0) + ["commonest value"] * (not split.dataset.are_amounts.all())
+    return " or ".join(kinds)
+
+
+def held_at(held: int, usual: str) -> str:
     """Say where the features that don't vary in a slice are."""
-    kind = "median" if only_medians else "median or commonest value"
     if held == 1:
-        return f"the other one is held at its {kind}"
-    return f"the other {held} are held at their {kind.replace('median', 'medians').replace('value', 'values')}"
+        return f"the other one is held at its {usual}"
+    return f"the other {held} are held at their {usual.replace('median', 'medians').replace('value', 'values')}"
 
 
-def _explained(slices: Sequence[Slice], undrawn: Sequence[str]) -> tuple[str, ...]:
+def _explained(slices: Sequence[Slice], undrawn: Sequence[str], wide: float) -> tuple[str, ...]:
     """Say what a slice is, and what it is not."""
     held, dots = slices[0].held, max(len(one.points) for one in slices)
-    others = held_at(held, only_medians=all(one.only_medians for one in slices))
-    named = ", ".join(plain(name, 1.6, size=LABEL - 0.5) for name in undrawn)
+    others = held_at(held, slices[0].usual)
+    named = plain(", ".join(undrawn), wide - 3.0, size=LABEL - 0.5)
     return (
-        f"in a slice two features vary, and {others}",
+        "in a slice two features vary",
+        others,
         f"dots: the {dots} rows nearest to it",
         f"the boundary itself lies in {held + 2} dimensions",
-        f"no numbers, so not drawn, though they matter as much: {named}" if undrawn else "",
+        f"more important, but no number to draw: {named}" if undrawn else "",
     )

@@ -65,7 +65,8 @@ def check_data(splits: Mapping[str, Split]) -> tuple[Finding, ...]:
 
     Where features are held against one another or against the target, at most 2,000 training rows are looked at (a
     fixed sample of more), and of wide tables the first 1,000 features, or the 200 in which classes differ most by an
-    F test. Only numbers are held against a real target. Generated data (`Dataset.recipe`) may be told by one feature by their very law, which is no finding.
+    F test. Only numbers are held against a real target. Generated data (`Dataset.recipe`) may be told by one feature
+    by their very law, which is no finding.
 
     Parameters
     ----------
@@ -205,8 +206,6 @@ def _by_appearance(codes: Floats) -> Integers:
 
 def _repeats(split: Split, column: int, first: int) -> str:
     """Say how a column repeats another one in all training rows, when it does."""
-    from sklearn.feature_selection import r_regression
-
     features, columns = split.dataset.features, split.dataset.columns
     repeated, repeating = features[split.train, first], features[split.train, column]
     are_equal = np.array_equal(repeating, repeated, equal_nan=True)
@@ -218,8 +217,9 @@ def _repeats(split: Split, column: int, first: int) -> str:
         return "equals"
     if not np.array_equal(np.isnan(repeating), np.isnan(repeated)):
         return ""
-    pair = _filled(_unitless(np.column_stack([repeating, repeated])))
-    return "is perfectly correlated with" if abs(r_regression(pair[:, :1], pair[:, 1])[0]) >= SAME else ""
+    known = ~np.isnan(repeated)
+    pair = np.column_stack([repeating[known], repeated[known]])
+    return "is perfectly correlated with" if _correlation(pair) >= SAME else ""
 
 
 def _are_of_one_date(split: Split, column: int, other: int) -> bool:
@@ -287,7 +287,10 @@ def _telling_values(features: Floats, target: Floats, categories: Flags) -> tupl
 
 def _correlation(pair: Floats) -> float:
     """Absolute correlation of two columns."""
-    return float(abs(np.corrcoef(_unitless(pair), rowvar=False)[0, 1]))
+    from sklearn.feature_selection import r_regression
+
+    unitless = _unitless(pair)
+    return float(abs(r_regression(unitless[:, :1], unitless[:, 1])[0]))
 
 
 def _order_explained(pair: Floats) -> float:
@@ -307,7 +310,7 @@ def _unitless(table: Floats) -> Floats:
 
 def _filled(centered: Floats) -> Floats:
     """Put the mean, 0, where a value is missing: columns that go together do so still if they miss the same rows."""
-    return np.nan_to_num(centered, copy=False)
+    return np.where(np.isnan(centered), 0.0, centered)
 
 
 def _telling_classes(features: Floats, labels: Integers, categories: Flags) -> tuple[list[int], list[int]]:
@@ -332,15 +335,18 @@ def _most_telling(features: Floats, labels: Integers, categories: Flags) -> list
         return columns
     values = np.column_stack(
         [
-            _mean_labels(features[:, column], labels)
-            if categories[column]
-            else np.nan_to_num(features[:, column], nan=np.nanmean(features[:, column]))
+            _mean_labels(features[:, column], labels) if categories[column] else _with_mean(features[:, column])
             for column in columns
         ]
     )
     with np.errstate(all="ignore"):  # classes that don't vary at all are infinitely far apart
         ratios, _ = f_classif(values, labels)
     return sorted(columns[place] for place in np.argsort(-ratios, kind="stable")[:MOST_GROWN])
+
+
+def _with_mean(values: Floats) -> Floats:
+    """Put the mean where a value is missing."""
+    return np.where(np.isnan(values), np.nanmean(values), values)
 
 
 def _mean_labels(codes: Floats, labels: Integers) -> Floats:

@@ -44,7 +44,7 @@ def gaps(values: Floats | Integers, share: float = 0.1) -> Floats:
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_sound_tables_give_no_finding(task: Task) -> None:
-    """A table of numbers, booleans, categories and dates with gaps has nothing wrong with it, and numpy warns of none."""
+    """A table of numbers, booleans, categories and dates with gaps has no fault, and numpy warns of none."""
     assert found(mixed_dataset(ROWS, task)) == ()
 
 
@@ -148,7 +148,7 @@ def test_target_in_other_words_is_found(column: Column, values: object) -> None:
 
 
 def test_feature_that_tells_the_target_is_found_among_gaps_and_categories() -> None:
-    """Many categories that each have one class tell it, as does a number that is missing for one class; chance doesn't."""
+    """Many categories that each have one class tell it, as does a number missing for one class; chance doesn't."""
     rng = np.random.default_rng(2)
     labels = mixed_dataset(ROWS).target
     names = tuple("abcdefghijklmnopqrst")

@@ -18,9 +18,7 @@ MOST_ROWS = 2000  # predicted again and again; more would hardly change the orde
 SHUFFLES = 5  # of each feature, to see how much it matters
 
 
-def importance_pictures(
-    source: ReportInput, name: str, found: Callable[[], Mapping[str, Floats]]
-) -> Iterator[Picture]:
+def importance_pictures(source: ReportInput, name: str, found: Callable[[], Mapping[str, Floats]]) -> Iterator[Picture]:
     """Yield what the models depend on most, given `importances`; nothing where a plane shows it better."""
     split = source.splits[name]
     if split.dataset.n_features < 2 or is_plane(split):

@@ -13,7 +13,7 @@ NOTHING = "–"
 
 
 def input_rows(split: Split) -> list[tuple[str, ...]]:
-    """Write how each feature became inputs: feature, kind, missing among train rows, filling, inputs, center, scale.
+    """Write how each feature became inputs: feature, kind, missing among train rows, filling, center, scale, inputs.
 
     Nothing where features are the inputs themselves.
     """
@@ -21,17 +21,13 @@ def input_rows(split: Split) -> list[tuple[str, ...]]:
     if split.encoding is None:
         return []
     missing = np.isnan(dataset.features[split.train]).mean(axis=0)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, column, share, treatment in zip(
         dataset.feature_names, dataset.columns, missing, treatments(split.encoding, dataset.columns), strict=True
     ):
-        rows.append((name, _kind(column), _share(share), _filling(column, treatment), _inputs(treatment)))
-        rows[-1] += _scaling(split, column, treatment)
+        filled = _filling(column, treatment), *_scaling(split, column, treatment)
+        rows.append((name, column.written_kind, _share(share), *filled, _inputs(treatment)))
     return rows
-
-
-def _kind(column: Column) -> str:
-    return f"{column.kind}: {column.part}" if column.part else column.kind
 
 
 def _share(share: float) -> str:
@@ -51,12 +47,13 @@ def _filling(column: Column, treatment: Treatment) -> str:
 
 def _inputs(treatment: Treatment) -> str:
     """Name the inputs that a feature became."""
-    first = [_shortened(name) for name in treatment.known[:MOST_CATEGORIES]] or ["its value"] * (
-        treatment.filling is not None
-    )
+    missing = ["missing or not"] if treatment.tells_missing else []
+    if treatment.filling is not None:
+        return "; ".join(["its value", *missing])
+    known = ", ".join(_shortened(name) for name in treatment.known[:MOST_CATEGORIES])
     left_out = len(treatment.known) - MOST_CATEGORIES
     more = [f"{left_out} more"] if left_out > 0 else []
-    return ", ".join([*first, *more, *["missing"] * treatment.tells_missing])
+    return "; ".join(filter(None, [known, *more, *missing]))
 
 
 def _shortened(name: str) -> str:

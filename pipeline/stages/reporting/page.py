@@ -112,6 +112,7 @@ def _section(source: ReportInput, name: str, pictures: Sequence[Picture]) -> dic
         "metrics": metric_table(source, name),
         "classes": class_table(source, name),
         "plane": is_plane(split),
+        "unlabelled": len(split.dataset.target) - len(split.dataset.labelled),
         "inputs": input_rows(split),
         "threshold": moving_threshold(source, name),
         "reading_columns": columns(split),

@@ -1,4 +1,4 @@
-"""Pictures of networks on data of more than two features: slices through what is usual, the most telling pairs first."""
+"""Pictures of models on data of more than two features: slices through what is usual, the most telling pairs first."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def slice_pictures(source: ReportInput, name: str, found: Callable[[], Mapping[s
     chosen = cache(lambda: telling_pairs(split, shared_importance(found())))
     made = cache(lambda: [_slice(source, name, pair) for pair in chosen()])
     undrawn = cache(lambda: telling_but_undrawn(split, shared_importance(found())))
-    held = slices.held_at(dataset.n_features - 2, only_medians=bool(dataset.are_amounts.all()))
+    held = slices.held_at(dataset.n_features - 2, slices.usual_kind(split))
     kinds = "" if dataset.are_amounts.all() else " numbers and dates"
     yield Picture(
         f"{name}_slices",
@@ -69,11 +69,10 @@ def telling_pairs(split: Split, shared: Floats) -> list[tuple[int, int]]:
 
 
 def telling_but_undrawn(split: Split, shared: Floats) -> list[str]:
-    """Name the features that are no amounts and matter no less than the second of those drawn first."""
-    least = shared[list(telling_pairs(split, shared)[0])].min()
+    """Name the features that are no amounts and matter more than any that is drawn, the most important first."""
+    drawn, amounts = shared[_drawable(split)].max(), split.dataset.are_amounts
     order = np.argsort(-shared, kind="stable")
-    amounts = split.dataset.are_amounts
-    return [split.dataset.feature_names[place] for place in order if not amounts[place] and shared[place] >= least]
+    return [split.dataset.feature_names[place] for place in order if not amounts[place] and shared[place] > drawn]
 
 
 def _slice(source: ReportInput, name: str, pair: tuple[int, int]) -> Slice:
@@ -92,7 +91,7 @@ def _slice(source: ReportInput, name: str, pair: tuple[int, int]) -> Slice:
         slices.nearest_frame(split, pair),
         dataset.n_features - 2,
         (_counts_days(split, first), _counts_days(split, second)),
-        only_medians=bool(dataset.are_amounts.all()),
+        slices.usual_kind(split),
     )
 
 
