@@ -20,7 +20,7 @@ from pipeline.execution import map_tasks, workers
 from pipeline.experiment import Experiment, check_name, to_yaml
 from pipeline.stages.baselines.fitting import Baseline, settle_baseline
 from pipeline.stages.baselines.spec import EstimatorSpec
-from pipeline.stages.checks import check_data
+from pipeline.stages.checks import Finding, check_data
 from pipeline.stages.evaluate import evaluate, measure
 from pipeline.stages.generate import DatasetSpec, generate
 from pipeline.stages.ledger import RunKey, history_frame, ledger_frame, run_key, runs_frame
@@ -95,6 +95,7 @@ class Finished:
     run_id: str
     experiment_id: str
     splits: dict[str, Split]  # of resample 0
+    findings: tuple[Finding, ...]  # of checks of the data
     metrics: dict[str, str]  # dataset → the metric shown first
     runs: pd.DataFrame | None = None  # metrics.csv
     best: dict[tuple[str, str], str] = field(default_factory=dict)  # dataset, model → run id
@@ -161,7 +162,7 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
     origin = provenance.gather(Path.cwd())
     with writer.open_comparison(experiment) as comparison:
         comparison.describe(origin, file, [split for made in resampled.values() for split in made], findings)
-        finished = Finished(comparison.run_id, comparison.experiment_id, splits, metrics)
+        finished = Finished(comparison.run_id, comparison.experiment_id, splits, findings, metrics)
         if options.reaches("tune"):
             searches = _tune(plans, storage, comparison, walk)
             finished = replace(finished, searches=searches)
@@ -446,6 +447,7 @@ def _conclude(
         models=tuple(experiment.models),
         metrics=finished.metrics,
         splits=finished.splits,
+        findings=finished.findings,
         resamples=experiment.resamples,
         shared_tables=experiment.shared_tables,
         runs=runs,

@@ -21,6 +21,7 @@ from pipeline.experiment import check as check_experiment
 from pipeline.experiment import read_yaml, to_yaml
 from pipeline.stages.baselines.spec import KEY
 from pipeline.stages.baselines.storage import load_estimator
+from pipeline.stages.checks import check_data
 from pipeline.stages.evaluate import final_metrics, metrics_of
 from pipeline.stages.reporting.source import ReportInput, Representative, median_runs
 from pipeline.tracking import records
@@ -93,6 +94,7 @@ def read_comparison(run_id: str) -> ReportInput:
         models=tuple(experiment.models),
         metrics=metrics,
         splits=splits,
+        findings=check_data(splits),
         resamples=experiment.resamples,
         shared_tables=experiment.shared_tables,
         runs=runs,

@@ -126,7 +126,10 @@ def test_regression_has_its_own_numbers_and_pictures(workspace: Path, capsys: py
     )
     assert main(["run", "line.yaml"]) == 0
     figures = {path.name for path in Path("reports/line/figures").glob("*.png")}
-    assert figures == {"line_fit.png", "line_curves.png", "diabetes_fit.png", "diabetes_curves.png", "noise.png"}
+    assert figures == {"line_fit.png", "line_curves.png", "diabetes_fit.png", "diabetes_curves.png"} | {
+        "diabetes_importance.png",
+        "noise.png",
+    }
     assert "test MAE" in " ".join(capsys.readouterr().out.split())
     assert {"mae", "mse", "rmse", "r2"} <= set(pd.read_csv("reports/line/metrics.csv").columns)
 
