@@ -343,7 +343,7 @@ def _dataset(
 ) -> Dataset:
     """Wrap arrays for the stages; what only reports and fingerprints ask for stays empty."""
     names = tuple(map(str, np.asarray(classes)))
-    return Dataset("", features, target, task, (), class_names=names, source="", digest="", weights=weights)
+    return Dataset("X", features, target, task, (), class_names=names, source="", digest="", weights=weights)
 
 
 def _first_seed(random_state: int | np.random.RandomState | None) -> int:

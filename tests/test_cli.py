@@ -125,7 +125,10 @@ BAD_FILES = {
     "no class weights": (f"name: x\n{SIZES}training: {{class_weight: {{}}}}\n", ["training.class_weight: {}", "empty"]),
     "class weights too far apart": (
         f"name: x\n{SIZES}training: {{class_weight: {{1: 1e-99}}}}\n",
-        ["models.m.training: training rows of d weigh from 1e-99 to 1", "bring the weights closer together"],
+        [
+            "models.m.training: training rows of d weigh from 1e-99 to 1",
+            "give weights above 0 that are closer together",
+        ],
     ),
     "class weights to be searched": (
         f"name: x\n{SIZES}tuning: {{space: {{lr: [0.1, 0.2]}}}}\ntraining: {{class_weight: {{2: 5}}}}\n",

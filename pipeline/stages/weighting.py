@@ -29,21 +29,21 @@ def train_weights(split: Split, class_weight: ClassWeight | None = None) -> Floa
     Raises
     ------
     BadInput
-        When weights lie so far apart that single precision can't hold them.
+        When weights aren't above 0, or lie so far apart that single precision can't hold them.
     """
     own = split.dataset.weights
     if own is None and class_weight is None:
         return None
     weights = np.ones(len(split.train)) if own is None else own[split.train]
-    with np.errstate(over="ignore", invalid="ignore"):  # it is told below
+    with np.errstate(all="ignore"):  # it is told below
         if class_weight is not None:
             weights = weights * _of_classes(split, class_weight)
         scaled: Floats = weights / weights.mean()
     if not (scaled.min() >= np.finfo(np.float32).tiny and np.isfinite(scaled).all()):
         raise BadInput(
             f"training rows of {split.dataset.name} weigh from {weights.min():g} to {weights.max():g},"
-            " which is too far apart for one loss",
-            remedy="bring the weights closer together, all above 0",
+            " which one loss can't hold",
+            remedy="give weights above 0 that are closer together",
         )
     return scaled
 
