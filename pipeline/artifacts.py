@@ -44,11 +44,6 @@ class Column:
     part: DatePart | None = None  # of a date
     format: str | None = None  # of a date: "ISO8601", or strptime's "%d.%m.%Y"
 
-
-def describe(columns: Sequence[Column]) -> list[dict[str, Any]]:
-    """Return columns in JSON's types, as `pipeline.raw_columns.features_of` takes them."""
-    return [{**asdict(column), "categories": list(column.categories)} for column in columns]
-
     @property
     def written_kind(self) -> str:
         """Its kind in words, with the part of a date: "date: weekday"."""
@@ -58,6 +53,11 @@ def describe(columns: Sequence[Column]) -> list[dict[str, Any]]:
     def is_amount(self) -> bool:
         """Whether more and less mean something: of numbers, days and hours; not of codes, months and weekdays."""
         return not self.categories and self.kind != "boolean"
+
+
+def describe(columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """Return columns in JSON's types, as `pipeline.raw_columns.features_of` takes them."""
+    return [{**asdict(column), "categories": list(column.categories)} for column in columns]
 
 
 @dataclass(frozen=True, eq=False)
