@@ -39,7 +39,7 @@ from pipeline.comparison.contributions import Predictions, contributions
 from pipeline.comparison.decisions import mcnemar
 from pipeline.comparison.intervals import Scores, scores
 
-METRICS = ("accuracy", "f1", "roc_auc", "log_loss")
+METRICS = ("accuracy", "f1", "roc_auc", "log_loss", "balanced_accuracy", "average_precision", "mcc")
 SEEDS, ROWS = (2, 5, 10, 30), (50, 200, 2000)
 ALPHA, EDGE = 0.05, 0.2  # EDGE: what the better model's skill is ahead, where there is a difference
 STEEPNESS = 3.0  # probability = sigmoid(STEEPNESS · margin)
@@ -87,6 +87,7 @@ WORLDS = (
     World("restless seeds", skill=0.8, seed=0.12, bias=0.12),
     World("wild seeds", skill=0.8, seed=0.2, bias=0.15),
     World("a fifth positive", skill=0.8, seed=0.1, bias=0.1, positives=0.2),
+    World("a tenth positive", skill=1.2, seed=0.1, bias=0.1, positives=0.1, core=False),
     World("good models", skill=1.1, seed=0.1, bias=0.1, core=False),
     World("nearly perfect", skill=1.8, seed=0.1, bias=0.1, core=False),
     World("groups of five", 0.8, 0.1, 0.1, row=0.5, group=0.5, model_group=0.4, rows_of_group=5),
@@ -103,14 +104,27 @@ def truth(world: World, skill: float) -> dict[str, float]:
     hit = stats.norm.cdf((skill + seed + bias) / world.within)
     false_hit = stats.norm.cdf(-(skill + seed - bias) / world.within)
     rate = world.positives
-    f1 = 2 * rate * hit / (rate + rate * hit + (1 - rate) * false_hit)
+    labelled = rate * hit + (1 - rate) * false_hit
+    f1 = 2 * rate * hit / (rate + labelled)
+    mcc = rate * (hit - labelled) / np.sqrt(rate * (1 - rate) * labelled * (1 - labelled))
     in_order = stats.norm.cdf(math.sqrt(2) * (skill + world.seed * node) / world.within)
     return {
         "accuracy": float(stats.norm.cdf(skill / total)),
         "f1": float(weight @ f1 @ weight),
         "roc_auc": float(weight @ in_order),
+        "balanced_accuracy": float(weight @ ((1 + hit - false_hit) / 2) @ weight),
+        "average_precision": float(weight @ [average_precision(world, skill + world.seed * at) for at in node]),
+        "mcc": float(weight @ mcc @ weight),
         "log_loss": float(weight @ np.logaddexp(0, -STEEPNESS * (skill + total * node))),
     }
+
+
+def average_precision(world: World, skill: float) -> float:
+    """Mean precision at the places of positive rows, for one seed; its bias moves no row past another."""
+    at = np.linspace(-8, 8, 2001)  # where positive rows lie, in standard deviations from their mean
+    found = world.positives * stats.norm.sf(at)
+    false = (1 - world.positives) * stats.norm.sf(at + 2 * skill / world.within)
+    return float(np.trapezoid(stats.norm.pdf(at) * found / (found + false), at))
 
 
 def simulate(

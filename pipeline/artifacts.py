@@ -44,6 +44,16 @@ class Column:
     part: DatePart | None = None  # of a date
     format: str | None = None  # of a date: "ISO8601", or strptime's "%d.%m.%Y"
 
+    @property
+    def written_kind(self) -> str:
+        """Its kind in words, with the part of a date: "date: weekday"."""
+        return f"{self.kind}: {self.part}" if self.part else self.kind
+
+    @property
+    def is_amount(self) -> bool:
+        """Whether more and less mean something: of numbers, days and hours; not of codes, months and weekdays."""
+        return not self.categories and self.kind != "boolean"
+
 
 def describe(columns: Sequence[Column]) -> list[dict[str, Any]]:
     """Return columns in JSON's types, as `pipeline.raw_columns.features_of` takes them."""
@@ -81,6 +91,19 @@ class Dataset:
     def n_features(self) -> int:
         """Number of feature columns."""
         return int(self.features.shape[1])
+
+    @property
+    def are_amounts(self) -> npt.NDArray[np.bool_]:
+        """Which features can be drawn along an axis and have a median, (features,): of tables not from files all."""
+        if not self.columns:
+            return np.ones(self.n_features, dtype=np.bool_)
+        return np.array([column.is_amount for column in self.columns])
+
+    @property
+    def has_only_numbers(self) -> bool:
+        """Whether every feature is a plain number, and none is missing."""
+        kinds = {column.kind for column in self.columns}
+        return kinds <= {"number"} and not (self.columns and np.isnan(self.features).any())
 
     @property
     def labelled(self) -> Integers:

@@ -136,6 +136,13 @@ def predict_command(options: argparse.Namespace) -> None:
         console.show_predicted(rows, options.out)
 
 
+def promote_command(options: argparse.Namespace) -> None:
+    """Make a model the champion in the model registry, if the verdict allows it."""
+    from pipeline import console, runner
+
+    console.show_promoted(runner.promote(options.run, options.name))
+
+
 def list_command(_: argparse.Namespace) -> None:
     """List the experiments in `experiments/`, with their questions."""
     from pipeline.console import show_experiments
@@ -186,6 +193,12 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, metavar="FILE", help="CSV or Parquet to write (default: CSV to the terminal)"
     )
     predict.set_defaults(command=predict_command)
+    promote = commands.add_parser("promote", help="make a model the champion, if it isn't worse than the present one")
+    promote.add_argument("run", metavar="RUN_ID", help="a model run that has a servable model")
+    promote.add_argument(
+        "--as", dest="name", metavar="NAME", help="name in the model registry (default <experiment>-<dataset>)"
+    )
+    promote.set_defaults(command=promote_command)
     listing = commands.add_parser("list", help="list the experiments here, with their questions")
     listing.set_defaults(command=list_command)
     return parser

@@ -68,9 +68,14 @@ def needed(difference: float, spread: Spread, runs: int, alpha: float) -> tuple[
         Rate of false alarms that may be spent on this pair.
     """
     return (
-        _fewest(spread.n_cases, lambda cases: _separates(difference, _with_cases(spread, cases), alpha)),
+        cases_needed(difference, spread, alpha),
         _fewest(runs, lambda seeds: _separates(difference, _with_seeds(spread, runs, seeds), alpha)),
     )
+
+
+def cases_needed(distance: float, spread: Spread, alpha: float) -> int | None:
+    """About how many rows, or groups, would put the end of the interval short of something so far away, as `needed`."""
+    return _fewest(spread.n_cases, lambda cases: _separates(distance, _with_cases(spread, cases), alpha))
 
 
 def _with_cases(spread: Spread, n_cases: int) -> Spread:

@@ -27,7 +27,14 @@ MCNEMAR = "exact McNemar (one seed)"
 OVER_DRAWS = "corrected resampled t"
 
 Pair = tuple[str, str]  # model and baseline
-LABELLED = ("accuracy", "precision", "recall", "f1")  # metrics of labels rather than of probabilities
+LABELLED = (
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "balanced_accuracy",
+    "mcc",
+)  # metrics of labels rather than of probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,12 +305,16 @@ def _verdict(
 
 def sentence(verdict: Verdict, spec: CompareSpec, part: str) -> str:
     """Say a verdict so that it can be repeated, with its interval and what it stands on."""
+    line = f"{_claim(verdict)}: {found_words(verdict, spec)}, {_basis(verdict, part)}"
+    return ". ".join([line, *_remarks(verdict, spec)]) + "."
+
+
+def found_words(verdict: Verdict, spec: CompareSpec) -> str:
+    """Write the difference with its interval."""
     difference, low, high = amounts(verdict.metric, verdict.difference, verdict.low, verdict.high)
     points = " points" if in_points(verdict.metric) else ""
     found = f"{metric_name(verdict.metric)} {signed(difference)}{points}"
-    found += f", {100 * (1 - spec.alpha):g} % interval [{low}, {high}]"
-    line = f"{_claim(verdict)}: {found}, {_basis(verdict, part)}"
-    return ". ".join([line, *_remarks(verdict, spec)]) + "."
+    return f"{found}, {100 * (1 - spec.alpha):g} % interval [{low}, {high}]"
 
 
 def _claim(verdict: Verdict) -> str:

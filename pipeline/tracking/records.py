@@ -27,6 +27,7 @@ from pipeline.comparison.outcome import Outcome
 from pipeline.experiment import Experiment
 from pipeline.stages.checks import Finding
 from pipeline.stages.evaluate import METRICS_VERSION
+from pipeline.stages.promote import Contender, Ruling
 from pipeline.tracking.descriptions import comparison_note, escaped, model_note
 
 ROLE = "photofinish.role"
@@ -45,6 +46,11 @@ THRESHOLD = "photofinish.threshold"  # how labels are made from probabilities
 THRESHOLD_REACHED = "photofinish.threshold_reached"
 FINDINGS = "photofinish.findings"  # how many checks of the data found something; the page says what
 COMPARED = "photofinish.compared"
+PROMOTED = "photofinish.promoted"  # name/version under which a model run was last promoted
+RUN_ID = "photofinish.run_id"
+VERDICT = "photofinish.verdict"
+DECISION = "photofinish.decision"
+CHAMPION_BEFORE = "photofinish.champion_before"  # version; empty where there was none
 STUDY = "photofinish.study"
 STORAGE = "photofinish.storage"
 STATE = "photofinish.trial_state"
@@ -173,6 +179,27 @@ def compare_record(
         **{look_tag(digest): name for name, digests in rows.items() for digest in digests},
     }
     return Record(tags=tags, metrics=looks_record(looks, time).metrics)
+
+
+def version_tags(candidate: Contender, ruling: Ruling, before: str) -> dict[str, str]:
+    """Return what a version in the model registry says of itself: whence it comes, and why it is champion.
+
+    Parameters
+    ----------
+    candidate:
+        The model run that it comes from.
+    ruling:
+        Why.
+    before:
+        Version of the champion until then; empty where there was none.
+    """
+    return {
+        RUN_ID: candidate.run_id,
+        DATA: candidate.data,
+        DECISION: ruling.decision,
+        VERDICT: ruling.sentence,
+        CHAMPION_BEFORE: before,
+    }
 
 
 def search_record(study: str, dataset: str, model: str, experiment: Experiment, parent: str) -> Record:

@@ -357,15 +357,19 @@ def _dataset_input(split: Split, context: str) -> DatasetInput:
     profile = {
         "rows": len(dataset.target),
         "features": dataset.n_features,
+        "inputs": len(split.input_names),
         "classes": len(dataset.class_names),
         **{part: len(split.rows(part)) for part in ("train", "validation", "test")},
     }
     schema: dict[str, Any] = {"features": list(dataset.feature_names), "classes": list(dataset.class_names)}
+    if dataset.columns:
+        schema["kinds"] = [column.written_kind for column in dataset.columns]
+    source = {"uri" if dataset.columns else "function": dataset.source, "sha256": dataset.digest}
     entity = MlflowDataset(
         name=dataset.name,
         digest=dataset.digest[:DIGEST_LENGTH],
-        source_type="code",
-        source=json.dumps({"function": dataset.source, "sha256": dataset.digest}),
+        source_type="local" if dataset.columns else "code",
+        source=json.dumps(source),
         schema=json.dumps(schema),
         profile=json.dumps(profile),
     )

@@ -4,6 +4,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def test_folder_holds_what_the_contract_names(finished: Finished) -> None:
     assert all(len(pd.read_csv(figures / f"{name}.csv")) for name in pictures)
     metrics = pd.read_csv(finished.report / "metrics.csv")
     expected = ["dataset", "model", "seed", "run_id", "status", "accuracy", "precision", "recall", "f1", "roc_auc"]
-    assert list(metrics.columns[:10]) == expected
+    expected += ["log_loss", "balanced_accuracy", "average_precision", "mcc"]
+    assert list(metrics.columns[:14]) == expected
     assert len(metrics) == 12
     run_id = finished.parent.info.run_id
     logged = {file.path for path in ("", "report") for file in finished.client.list_artifacts(run_id, path)}
@@ -80,6 +82,26 @@ def test_page_says_where_numbers_come_from_without_validation_or_test_rows(
         assert "circles: there are no validation rows (validation_size: 0), so the rows watched" in shown
         assert "blobs: there are no test rows (test_size: 0), so the final numbers come from the validation" in shown
     assert "validation accuracy" in " ".join(printed.split())
+
+
+def test_notes_tell_what_weights_do(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Terminal, page and metrics.csv say which models have class weights, and what that does to their numbers."""
+    arguments = ["--seeds", "1", "--set", "models.relu.training.class_weight={1: 4}", "--set", "name=weighted"]
+    assert main(["run", "tiny.yaml", *arguments]) == 0
+    said = "relu: trained with class weights (1 4), so its probabilities lean towards the classes that weigh more"
+    for shown in (capsys.readouterr().out, Path("reports/weighted/index.html").read_text(encoding="utf-8")):
+        assert f"circles: {said}" in shown
+        assert f"blobs: {said}" in shown
+        assert "linear: trained with" not in shown
+    runs = pd.read_csv("reports/weighted/metrics.csv")
+    told = {
+        (model, "loss is the weighted one" in str(note))
+        for model, note in zip(runs["model"], runs["note"], strict=True)
+    }
+    assert told == {("linear", False), ("relu", True)}
+    moons = split(replace(dataset("moons", make="moons"), weights=np.linspace(1, 2, 100)), SplitSpec())
+    (line,) = notes({"moons": moons})
+    assert line.startswith("moons: rows have weights, which count in the loss that is minimised")
 
 
 def test_notes_tell_how_labels_are_made() -> None:
@@ -125,7 +147,10 @@ def test_regression_has_its_own_numbers_and_pictures(workspace: Path, capsys: py
     )
     assert main(["run", "line.yaml"]) == 0
     figures = {path.name for path in Path("reports/line/figures").glob("*.png")}
-    assert figures == {"line_fit.png", "line_curves.png", "diabetes_fit.png", "diabetes_curves.png", "noise.png"}
+    assert figures == {"line_fit.png", "line_curves.png", "diabetes_fit.png", "diabetes_curves.png"} | {
+        "diabetes_importance.png",
+        "noise.png",
+    }
     assert "test MAE" in " ".join(capsys.readouterr().out.split())
     assert {"mae", "mse", "rmse", "r2"} <= set(pd.read_csv("reports/line/metrics.csv").columns)
 

@@ -63,9 +63,9 @@ def test_networks_that_differ_are_told_apart(trained: tuple[dict, pd.DataFrame, 
 
 
 def test_every_metric_has_its_verdict(trained: tuple[dict, pd.DataFrame, pd.DataFrame]) -> None:
-    """Differences of all six metrics are those of the model runs' means, on two classes and on three."""
+    """Differences of all nine metrics are those of the model runs' means, on two classes and on three."""
     outcome, runs = judged(trained), trained[1]
-    assert len(outcome.verdicts) == 2 * 6
+    assert len(outcome.verdicts) == 2 * 9
     for one in outcome.verdicts:
         means = runs[runs["dataset"] == one.dataset].groupby("model")[one.metric].mean()
         assert one.difference == pytest.approx(means["relu"] - means["linear"], abs=1e-9)

@@ -47,6 +47,11 @@ def notes(splits: Mapping[str, Split], runs: pd.DataFrame | None = None, goal: G
                 " the test rows, and what is called validation/… in MLflow is measured on them."
             )
         lines.extend(parting_notes(name, split))
+        if split.dataset.weights is not None:
+            lines.append(
+                f"{name}: rows have weights, which count in the loss that is minimised, and so in train/loss; all other"
+                " numbers count every row once."
+            )
     if runs is not None:
         if not goal.is_default:
             lines.extend(line for split in splits.values() for line in threshold_notes(split, runs, goal))
@@ -56,7 +61,7 @@ def notes(splits: Mapping[str, Split], runs: pd.DataFrame | None = None, goal: G
             f" failed and is left out: {run.failure}."
             for run in runs[runs["status"] == "FAILED"].itertuples()
         )
-        lines.extend(estimator_notes(runs))
+        lines.extend(model_notes(runs))
     return lines
 
 
@@ -76,10 +81,10 @@ def parting_notes(name: str, split: Split) -> Iterator[str]:
         )
 
 
-def estimator_notes(runs: pd.DataFrame) -> list[str]:
-    """Say what to know of models of scikit-learn: how their probabilities are made, what they were warned of."""
+def model_notes(runs: pd.DataFrame) -> list[str]:
+    """Say what to know of models: class weights, how scikit-learn's probabilities are made, what it warned of."""
     finished = runs[runs["status"] == "FINISHED"]
-    if "note" not in finished:  # made before there were such models
+    if "note" not in finished:  # made before there were any
         return []
     lines = []
     for (dataset, model), group in finished.groupby(["dataset", "model"], sort=False):

@@ -16,6 +16,7 @@ from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.figures.boundaries import BayesRule, Boundary
 from pipeline.planes import is_plane
+from pipeline.stages.checks import Finding
 from pipeline.stages.reporting.grids import bayes_rule_of, boundary_of
 from pipeline.stages.verdict import verdict
 
@@ -59,6 +60,7 @@ class ReportInput:
     looks: Mapping[str, int] = field(default_factory=dict)  # dataset → looks at its final rows in the store
     experiment: str = ""  # the file with every default filled in, as YAML
     diff: str = ""  # changes that weren't committed
+    findings: tuple[Finding, ...] = ()  # of checks of the data
     beside: tuple[str, ...] = ()  # models of the comparisons shown beside this one
 
     @property

@@ -257,7 +257,7 @@ def test_options_of_csv_are_none_of_parquet(
 
 
 def test_a_path_that_leads_out_openly_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A path starts from the experiment file's folder, wherever the command is started; `..` and a root may be there."""
+    """Paths start from the experiment file's folder, wherever the command is started; `..` and a root are allowed."""
     (tmp_path / "outside.csv").write_text(GOOD)
     folder = tmp_path / "experiments"
     folder.mkdir()
