@@ -8,7 +8,7 @@ mean the same in every split, ledger and picture.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -42,6 +42,7 @@ class Column:
     kind: ColumnKind
     categories: tuple[str, ...] = ()  # ascending; also the names of months and weekdays
     part: DatePart | None = None  # of a date
+    format: str | None = None  # of a date: "ISO8601", or strptime's "%d.%m.%Y"
 
     @property
     def written_kind(self) -> str:
@@ -52,6 +53,11 @@ class Column:
     def is_amount(self) -> bool:
         """Whether more and less mean something: of numbers, days and hours; not of codes, months and weekdays."""
         return not self.categories and self.kind != "boolean"
+
+
+def describe(columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """Return columns in JSON's types, as `pipeline.raw_columns.features_of` takes them."""
+    return [{**asdict(column), "categories": list(column.categories)} for column in columns]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +80,11 @@ class Dataset:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     columns: tuple[Column, ...] = ()  # (features,): what they were read from; empty where all are plain numbers
     groups: Integers | None = None  # (rows,): rows of one group stay in one part
-    times: Floats | None = (
-        None  # (rows,): ascending with time; no part may hold rows earlier than those of the one before
-    )
+    times: Floats | None = None  # (rows,): ascending with time; rows of one part are later than those of the one before
     weights: Floats | None = None  # (rows,): how much each row counts in training
+    # How the file was read, in JSON's types, as `pipeline.stages.tables.blocks.raw_frames` takes it: the names of all
+    # its columns (`known`), and what the experiment file says of delimiter, encoding, decimal and na_values.
+    reading: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()  # what reading left out, took for granted or found odd, a sentence each
 
     @property
@@ -311,6 +318,11 @@ class EvaluatedModel:
     predictions: pd.DataFrame | None = None
     threshold: Threshold | None = None  # None unless there are two classes
     predict_seconds: float | None = None  # from one raw row to its prediction
+
+    @property
+    def label_threshold(self) -> float:
+        """Probability of class 1 above which rows are labelled 1; 0.5 where there is no choice."""
+        return self.threshold.value if self.threshold else 0.5
 
 
 TrialState = Literal["complete", "pruned", "failed"]

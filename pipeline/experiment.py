@@ -19,6 +19,8 @@ from pipeline.stages.baselines.spec import KEY, EstimatorSpec
 from pipeline.stages.evaluate import metrics_of
 from pipeline.stages.generate import DatasetSpec, suggestion
 from pipeline.stages.split import SplitSpec
+from pipeline.stages.tables.spec import KEY as FILE
+from pipeline.stages.tables.spec import OF_SPLIT, TableSpec
 from pipeline.stages.tuning.spec import SpaceSpec, TunableModelSpec, TuningSpec
 from pipeline.training.spec import TrainingSpec
 
@@ -37,6 +39,17 @@ def _kind_of_model(given: Any) -> str:
 ModelEntry = Annotated[
     Annotated[TunableModelSpec, Tag("[network]")] | Annotated[EstimatorSpec, Tag("[sklearn]")],
     Discriminator(_kind_of_model),
+]
+
+
+def _kind_of_dataset(given: Any) -> str:
+    from_file = FILE in given if isinstance(given, dict) else isinstance(given, TableSpec)
+    return "[file]" if from_file else "[function]"
+
+
+DatasetEntry = Annotated[
+    Annotated[DatasetSpec, Tag("[function]")] | Annotated[TableSpec, Tag("[file]")],
+    Discriminator(_kind_of_dataset),
 ]
 
 
@@ -67,7 +80,7 @@ class Experiment(Spec):
     split: SplitSpec = SplitSpec()
     training: TrainingSpec = TrainingSpec()
     tuning: TuningSpec | None = None
-    datasets: Annotated[dict[str, DatasetSpec], Field(min_length=1)]
+    datasets: Annotated[dict[str, DatasetEntry], Field(min_length=1)]
     models: Annotated[dict[str, ModelEntry], Field(min_length=1)]
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(strict=False, min_length=1)] = tuple(range(10))
     resamples: Annotated[int, Field(ge=1, le=1000)] = 1
@@ -111,6 +124,12 @@ class Experiment(Spec):
 
     def _check_resamples(self) -> None:
         for name in sorted(self.shared_tables):
+            if self.datasets[name].split.time is not None:
+                raise BadInput(
+                    f"{self.resamples} resamples of {name} would be the same split, its rows being parted by time",
+                    field="resamples",
+                    remedy="set resamples: 1",
+                )
             if not self.datasets[name].split.shuffle:
                 raise BadInput(
                     f"{self.resamples} resamples of {name} would be the same split, its rows being kept in order",
@@ -438,7 +457,7 @@ def _keys_beside(field: str) -> list[str]:
     if len(parts) >= 2:
         sections: dict[str, type[Spec]] = {"split": SplitSpec, "training": TrainingSpec, "compare": CompareSpec}
         sections |= {"tracking": TrackingSpec}
-        sections |= {"models": TunableModelSpec, "datasets": DatasetSpec, "tuning": TuningSpec, "space": SpaceSpec}
+        sections |= {"models": TunableModelSpec, "datasets": TableSpec, "tuning": TuningSpec, "space": SpaceSpec}
         named = [sections[part] for part in parts[:-1] if part in sections]
         spec = named[-1] if named else Experiment
-    return list(spec.model_fields)
+    return [*spec.model_fields, *(OF_SPLIT if spec is TableSpec else ())]

@@ -15,9 +15,9 @@ from weakref import WeakKeyDictionary
 
 from pipeline.artifacts import Dataset, EvaluatedModel, Search, Split, TrainedModel
 from pipeline.comparison.thresholds import HALF, Goal
-from pipeline.errors import AllMembersFailed, BadInput, naming_field
+from pipeline.errors import AllMembersFailed, BadInput, Refused, naming_field
 from pipeline.execution import map_tasks, workers
-from pipeline.experiment import Experiment, to_yaml
+from pipeline.experiment import Experiment, check_name, to_yaml
 from pipeline.stages.baselines.fitting import Baseline, settle_baseline
 from pipeline.stages.baselines.spec import EstimatorSpec
 from pipeline.stages.checks import Finding, check_data
@@ -25,6 +25,8 @@ from pipeline.stages.evaluate import evaluate, measure
 from pipeline.stages.generate import DatasetSpec, generate
 from pipeline.stages.ledger import RunKey, history_frame, ledger_frame, run_key, runs_frame
 from pipeline.stages.split import split
+from pipeline.stages.tables.spec import TableSpec
+from pipeline.stages.tables.table import read_dataset
 from pipeline.stages.train import TrainTask, check_memory, choose_device, train
 from pipeline.stages.tune import Candidate, SearchPlan, best_candidate, largest_candidate, plan, settle, tune
 from pipeline.stages.tune import connect as connect_storage
@@ -33,10 +35,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.comparison.outcome import Outcome
+    from pipeline.stages.promote import Contender, Ruling
     from pipeline.stages.reporting.run_pictures import RunPictures
     from pipeline.stages.reporting.source import ReportInput
     from pipeline.stages.tuning.study import Storage
     from pipeline.tracking.provenance import Provenance
+    from pipeline.tracking.registry import Champion
     from pipeline.tracking.writer import ComparisonWriter
     from pipeline.training.population import Population
 
@@ -46,7 +50,7 @@ Settled = Candidate | SearchPlan | Baseline  # one dataset × model, held agains
 
 EPOCHS_BETWEEN_ANNOUNCEMENTS = 10  # drawing progress at every epoch would cost more than some epochs
 MOST_DRAWERS = 4  # each holds the libraries and the tables in memory
-PICTURES_A_DRAWER = 8  # one draws about as many in the time that it takes to start
+PICTURES_A_DRAWER = 8  # fewer don't pay for starting a process (benchmarks/report.py)
 
 
 class Listener(Protocol):
@@ -142,7 +146,7 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
     """
     walk = _Walk(options, listener)
     with naming_file(file):
-        resampled = _prepare(experiment, walk)
+        resampled = _prepare(experiment, Path(file).parent, walk)
         splits = {name: made[0] for name, made in resampled.items()}
         metrics = experiment.first_metrics({name: made.dataset.task for name, made in splits.items()})
         experiment.check_threshold(splits)
@@ -180,13 +184,16 @@ def naming_file(file: str) -> Iterator[None]:
         raise (error if error.field.startswith("--") else error.within(file=file)) from error
 
 
-def _prepare(experiment: Experiment, walk: _Walk) -> dict[str, list[Split]]:
-    """Make the data and part them: for each dataset its resamples, the first of which is what the file says."""
+def _prepare(experiment: Experiment, folder: Path, walk: _Walk) -> dict[str, list[Split]]:
+    """Make or read the data and part them: for each dataset its resamples, the first being what the file says.
+
+    `folder` is where paths of data files start.
+    """
     datasets: dict[str, list[Dataset]] = {}
     with walk.stage("generate", len(experiment.datasets)) as advance:
         for name, spec in experiment.datasets.items():
             with naming_field(f"datasets.{name}"):
-                datasets[name] = _tables(name, spec, experiment.resamples)
+                datasets[name] = _tables(name, spec, experiment.resamples, folder)
             advance(1)
     splits: dict[str, list[Split]] = {}
     with walk.stage("split", len(datasets)) as advance:
@@ -199,8 +206,10 @@ def _prepare(experiment: Experiment, walk: _Walk) -> dict[str, list[Split]]:
     return splits
 
 
-def _tables(name: str, spec: DatasetSpec, resamples: int) -> list[Dataset]:
-    """Make each resample's data; a shared table is made once."""
+def _tables(name: str, spec: DatasetSpec | TableSpec, resamples: int, folder: Path) -> list[Dataset]:
+    """Make or read each resample's data; a shared table is made once."""
+    if isinstance(spec, TableSpec):
+        return [read_dataset(name, spec, folder)] * resamples
     if spec.shares_table:
         return [generate(name, spec)] * resamples
     tables = []
@@ -530,6 +539,93 @@ def compare(run_ids: Sequence[str], reports: Path) -> Compared:
     folder = write(source, looks, reports / source.name)
     write_compare(source.run_ids, source.rows, looks, folder)
     return Compared(source.outcome, tuple(source.notes(looks)), folder)
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """What has come of a promotion."""
+
+    name: str  # in the model registry
+    version: str
+    sentence: str
+    notes: tuple[str, ...]
+    address: str  # models:/…
+    serve: str  # command line
+
+
+def promote(run_id: str, name: str | None) -> Promoted:
+    """Make a model run's model the champion in the model registry, if it isn't worse than the present one.
+
+    Parameters
+    ----------
+    run_id:
+        A model run's, or the beginning of it.
+    name:
+        In the registry; None: `<experiment>-<dataset>`.
+
+    Raises
+    ------
+    BadInput
+        When the run or the name can't be used.
+    Refused
+        When the present champion may be better; nothing was registered then.
+    """
+    if name is not None:
+        check_name(name, "--as")
+    from pipeline.stages.promote import first
+    from pipeline.tracking import registry
+
+    candidate = registry.find_candidate(run_id)
+    name = name or f"{candidate.experiment}-{candidate.dataset}"
+    registry.check_length(name)
+    champion = registry.find_champion(name)
+    told = partial(Promoted, name, address=registry.address(name), serve=registry.serve_command(name))
+    if champion and champion.run_id == candidate.run_id:
+        return told(champion.version, f"{candidate.name} is the champion already; nothing was changed.", ())
+    ruling, notes = (first(candidate), ()) if champion is None else _challenge(candidate, champion, name)
+    return told(registry.register(candidate, name, ruling, champion), ruling.sentence, notes)
+
+
+def _challenge(candidate: Contender, champion: Champion, name: str) -> tuple[Ruling, tuple[str, ...]]:
+    """Hold a model against the champion, which is a look at their test rows as `compare` is one."""
+    from pipeline.stages.compare import write_verdicts
+    from pipeline.stages.promote import rule
+    from pipeline.tracking import registry
+    from pipeline.tracking.looks import looks_with
+    from pipeline.tracking.store import connect
+    from pipeline.tracking.writer import write_compare
+
+    try:
+        source, present = registry.read_challenge(candidate, champion)
+        ruling = rule(source, candidate, present)
+        looks = looks_with(connect(), source.rows, source.run_ids)
+        with tempfile.TemporaryDirectory(prefix="photofinish-") as folder:
+            write_verdicts(source, looks, Path(folder))
+            write_compare(source.run_ids, source.rows, looks, Path(folder))
+        if not ruling.promoted:
+            raise Refused(ruling.sentence)
+    except Refused as error:
+        overrule = registry.by_hand(candidate, name)
+        raise Refused(
+            f"not promoted: {str(error).rstrip('.')}. To make it champion all the same: {overrule}"
+        ) from error
+    return ruling, tuple(source.notes(looks))
+
+
+def predict(uri: str, table: Path, out: Path | None) -> int:
+    """Predict a table by a model of the store, block by block; returns how many rows there were.
+
+    Raises
+    ------
+    BadInput
+        When there is no such model, or the table isn't what the model takes; no file was written then.
+    """
+    from pipeline.stages.predict import check_destination, write_predictions
+    from pipeline.tracking.predictor import open_predictor
+
+    check_destination(out, table)
+    with open_predictor(uri) as predictor:
+        return write_predictions(predictor.predictions(table), out)
 
 
 def put_side_by_side(run_ids: Sequence[str], options: Options, listener: Listener) -> Compared:

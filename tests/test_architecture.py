@@ -23,6 +23,7 @@ LEVELS = {
     "artifacts": 1,
     "labels": 1,
     "units": 1,
+    "raw_columns": 1,
     "planes": 2,
     "training": 3,
     "comparison": 3,

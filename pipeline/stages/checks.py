@@ -434,10 +434,11 @@ def _imbalance(split: Split) -> str:
     share, commonest = counts.max() / counts.sum(), split.dataset.class_names[int(counts.argmax())]
     if share < IMBALANCED:
         return ""
-    threshold = ", and threshold: f1" if split.dataset.task == "binary" else ""
+    best = ", and threshold: youden, where balanced accuracy is highest" if split.dataset.task == "binary" else ""
     return (
         f"{100 * share:.1f} % of the training rows are of class {commonest}: always saying so would be as accurate, and"
-        f" accuracy hardly tells models apart. Use compare: {{metric: f1}} or {{metric: roc_auc}}{threshold}."
+        " accuracy hardly tells models apart. Use compare: {metric: balanced_accuracy}, {metric: average_precision} or"
+        f" {{metric: mcc}}{best}."
     )
 
 

@@ -36,7 +36,7 @@ FIXED_POINTS = ("circles", "line", "moons", "spirals")
 
 
 class DatasetSpec(Spec):
-    """One dataset: exactly one of `make`, `load` and `file`, and the function's own keyword arguments beside it.
+    """One dataset: exactly one of `make` and `load`, and the function's own keyword arguments beside it.
 
     `make: circles` is `sklearn.datasets.make_circles`, `load: wine` is `sklearn.datasets.load_wine`; `make: spirals`
     and `make: line` are Photofinish's own. `split` overrides the experiment's split for this dataset.
@@ -44,8 +44,6 @@ class DatasetSpec(Spec):
 
     make: str | None = None
     load: str | None = None
-    file: str | None = None
-    target: str | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
     split: SplitSpec = SplitSpec()
 
@@ -54,24 +52,16 @@ class DatasetSpec(Spec):
     def _gather_arguments(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        own = {"make", "load", "file", "target", "split"}
+        own = {"make", "load", "split"}
         fields = {key: value for key, value in given.items() if key in own}
         return {**fields, "arguments": {key: value for key, value in given.items() if key not in own}}
 
     @model_validator(mode="after")
     def _check(self) -> DatasetSpec:
-        sources = [key for key in ("make", "load", "file") if getattr(self, key) is not None]
+        sources = [key for key in ("make", "load") if getattr(self, key) is not None]
         if len(sources) != 1:
             given = " and ".join(sources) or "none of them"
             raise BadInput(f"{given} given", remedy="give exactly one of make, load and file")
-        if self.file is not None:
-            raise BadInput(
-                f"{self.file!r}: this version doesn't read tables from files yet",
-                field="file",
-                remedy="use make: (a generator) or load: (a table of scikit-learn)",
-            )
-        if self.target is not None:
-            raise BadInput("belongs to file:", field="target", remedy="remove it")
         _check_arguments(self.source, _function(self), self.arguments)
         return self
 
@@ -269,15 +259,22 @@ def _dataset(
         if len(classes) < 2:
             raise BadInput("the target has a single class", remedy="a classification needs at least two")
         task = "binary" if len(classes) == 2 else "multiclass"
-    digest = _digest(table, labels, columns, classes)
+    digest = digest_of(table, labels, columns, classes)
     return Dataset(name, table, labels, task, tuple(columns), tuple(classes), source, digest)
 
 
-def _digest(features: Floats, target: Floats | Integers, columns: list[str], classes: list[str]) -> str:
-    """SHA-256 over every value and name, whatever the dataset is called in its experiment."""
+def digest_of(
+    features: Floats, target: Floats | Integers, columns: list[str], classes: list[str], read_as: object = None
+) -> str:
+    """SHA-256 over every value and name, whatever the dataset is called in its experiment.
+
+    `read_as`, of a table from a file, is what its columns were read as.
+    """
     digest = hashlib.sha256()
     for array in (features, target):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(array).reshape(-1).data)
     digest.update(repr((columns, classes)).encode())
+    if read_as is not None:
+        digest.update(repr(read_as).encode())
     return digest.hexdigest()

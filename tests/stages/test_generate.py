@@ -180,7 +180,7 @@ def test_digest_covers_every_value_and_no_name() -> None:
     features = made.features.copy()
     features[-1, -1] = np.nextafter(features[-1, -1], 9)
     changed = replace(made, features=features)
-    assert stage._digest(changed.features, changed.target, ["x1", "x2"], ["0", "1"]) != made.digest
+    assert stage.digest_of(changed.features, changed.target, ["x1", "x2"], ["0", "1"]) != made.digest
 
 
 @pytest.mark.parametrize(("n_samples", "n_classes", "noise"), [(2, 3, 0.1), (30, 0, 0.1), (30, 3, -0.1)])

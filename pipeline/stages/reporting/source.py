@@ -120,7 +120,11 @@ class ReportInput:
     def scored(self, chosen: Representative) -> tuple[float, float]:
         """Return a median run's accuracy on the final rows, and the threshold of its labels."""
         accuracy = float(self.runs.loc[self.runs["run_id"] == chosen.run_id, "accuracy"].iloc[0])
-        return accuracy, float(self.ledger.loc[self.ledger["run_id"] == chosen.run_id, "threshold"].iloc[0])
+        return accuracy, self.threshold(chosen)
+
+    def threshold(self, chosen: Representative) -> float:
+        """Return the threshold of a median run's labels; NaN unless there are two classes."""
+        return float(self.ledger.loc[self.ledger["run_id"] == chosen.run_id, "threshold"].iloc[0])
 
     def median_scores(self, datasets: Sequence[str]) -> pd.DataFrame:
         """Return how often each median run is right: dataset, model, seed, accuracy."""
