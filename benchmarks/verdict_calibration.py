@@ -9,8 +9,9 @@ equivalence is 0 here: an interval within it would count as no alarm, and hide f
     python benchmarks/verdict_calibration.py --only "nearly perfect" 30 50 --comparisons 20000   # one cell, closer
 
 Scores of a row follow Roe & Metz (1997): margin = skill + row + model × row + seed + seed × row, all normal, plus a
-bias of the seed towards one class; the probability of the true class is a sigmoid of three margins. What every metric
-is in the long run, over all rows and all seeds, follows by quadrature.
+bias of the seed towards one class; the probability of the true class is a sigmoid of three margins. In some worlds rows
+come in groups, with group + model × group besides. What every metric is in the long run, over all rows and all seeds,
+follows by quadrature.
 """
 
 from __future__ import annotations
@@ -38,11 +39,12 @@ from pipeline.comparison.contributions import Predictions, contributions
 from pipeline.comparison.decisions import mcnemar
 from pipeline.comparison.intervals import Scores, scores
 
-METRICS = ("accuracy", "f1", "roc_auc", "log_loss")
+METRICS = ("accuracy", "f1", "roc_auc", "log_loss", "balanced_accuracy", "average_precision", "mcc")
 SEEDS, ROWS = (2, 5, 10, 30), (50, 200, 2000)
 ALPHA, EDGE = 0.05, 0.2  # EDGE: what the better model's skill is ahead, where there is a difference
 STEEPNESS = 3.0  # probability = sigmoid(STEEPNESS · margin)
 OURS = "verdict"
+ROWS_AS_CASES = "rows as cases"  # the verdict, where rows come in groups and it isn't told
 PEERS = ("one t, Satterthwaite", "paired t over seeds", "two proportions", "McNemar")
 
 
@@ -58,12 +60,26 @@ class World:
     row: float = 0.7
     model_row: float = 0.3
     seed_row: float = 0.4
+    group: float = 0.0
+    model_group: float = 0.0
+    rows_of_group: int = 0  # on average; 0: rows don't come in groups
+    inequality: float = 0.0  # of groups' sizes: standard deviation of their logarithms
     core: bool = True  # whether the promises are held here; the others show where they bend
 
     @property
     def within(self) -> float:
         """Standard deviation of margins within one seed."""
-        return math.sqrt(self.row**2 + self.model_row**2 + self.seed_row**2)
+        return math.hypot(self.row, self.model_row, self.seed_row, self.group, self.model_group)
+
+    def groups(self, random: np.random.Generator, rows: int) -> np.ndarray | None:
+        """Draw the group of each row, (rows,); None where rows don't come in groups."""
+        if not self.rows_of_group:
+            return None
+        number = rows // self.rows_of_group
+        if not self.inequality:
+            return np.arange(rows) % number
+        weights = np.exp(self.inequality * random.standard_normal(number))
+        return random.choice(number, rows, p=weights / weights.sum())
 
 
 WORLDS = (
@@ -71,8 +87,11 @@ WORLDS = (
     World("restless seeds", skill=0.8, seed=0.12, bias=0.12),
     World("wild seeds", skill=0.8, seed=0.2, bias=0.15),
     World("a fifth positive", skill=0.8, seed=0.1, bias=0.1, positives=0.2),
+    World("a tenth positive", skill=1.2, seed=0.1, bias=0.1, positives=0.1, core=False),
     World("good models", skill=1.1, seed=0.1, bias=0.1, core=False),
     World("nearly perfect", skill=1.8, seed=0.1, bias=0.1, core=False),
+    World("groups of five", 0.8, 0.1, 0.1, row=0.5, group=0.5, model_group=0.4, rows_of_group=5),
+    World("unequal groups", 0.8, 0.1, 0.1, row=0.5, group=0.5, model_group=0.4, rows_of_group=5, inequality=1.0),
 )
 
 
@@ -85,32 +104,52 @@ def truth(world: World, skill: float) -> dict[str, float]:
     hit = stats.norm.cdf((skill + seed + bias) / world.within)
     false_hit = stats.norm.cdf(-(skill + seed - bias) / world.within)
     rate = world.positives
-    f1 = 2 * rate * hit / (rate + rate * hit + (1 - rate) * false_hit)
+    labelled = rate * hit + (1 - rate) * false_hit
+    f1 = 2 * rate * hit / (rate + labelled)
+    mcc = rate * (hit - labelled) / np.sqrt(rate * (1 - rate) * labelled * (1 - labelled))
     in_order = stats.norm.cdf(math.sqrt(2) * (skill + world.seed * node) / world.within)
     return {
         "accuracy": float(stats.norm.cdf(skill / total)),
         "f1": float(weight @ f1 @ weight),
         "roc_auc": float(weight @ in_order),
+        "balanced_accuracy": float(weight @ ((1 + hit - false_hit) / 2) @ weight),
+        "average_precision": float(weight @ [average_precision(world, skill + world.seed * at) for at in node]),
+        "mcc": float(weight @ mcc @ weight),
         "log_loss": float(weight @ np.logaddexp(0, -STEEPNESS * (skill + total * node))),
     }
 
 
-def simulate(random: np.random.Generator, world: World, seeds: int, rows: int, edge: float) -> list[Predictions]:
-    """Draw two models' predictions on the same rows; the second is ahead by `edge`."""
+def average_precision(world: World, skill: float) -> float:
+    """Mean precision at the places of positive rows, for one seed; its bias moves no row past another."""
+    at = np.linspace(-8, 8, 2001)  # where positive rows lie, in standard deviations from their mean
+    found = world.positives * stats.norm.sf(at)
+    false = (1 - world.positives) * stats.norm.sf(at + 2 * skill / world.within)
+    return float(np.trapezoid(stats.norm.pdf(at) * found / (found + false), at))
+
+
+def simulate(
+    random: np.random.Generator, world: World, seeds: int, rows: int, edge: float
+) -> tuple[list[Predictions], np.ndarray | None]:
+    """Draw two models' predictions on the same rows, and the rows' groups; the second is ahead by `edge`."""
     labels = (random.random(rows) < world.positives).astype(np.int64)
     while labels.min() == labels.max():
         labels = (random.random(rows) < world.positives).astype(np.int64)
     sign = 2 * labels - 1
-    shared = world.row * random.standard_normal(rows)
+    groups = world.groups(random, rows)
+
+    def of_groups(deviation: float) -> np.ndarray | float:
+        return 0.0 if groups is None else deviation * random.standard_normal(groups.max() + 1)[groups]
+
+    shared = world.row * random.standard_normal(rows) + of_groups(world.group)
     made = []
     for skill in (world.skill, world.skill + edge):
-        margin = skill + shared + world.model_row * random.standard_normal(rows)
+        margin = skill + shared + world.model_row * random.standard_normal(rows) + of_groups(world.model_group)
         margin = margin + world.seed * random.standard_normal((seeds, 1))
         margin += world.seed_row * random.standard_normal((seeds, rows))
         logits = STEEPNESS * (sign * margin + world.bias * random.standard_normal((seeds, 1)))
         positive = 1 / (1 + np.exp(-logits))
         made.append(Predictions(labels, np.stack([1 - positive, positive], axis=-1), np.full(seeds, 0.5)))
-    return made
+    return made, groups
 
 
 def by_satterthwaite(found: Scores) -> float:
@@ -120,7 +159,7 @@ def by_satterthwaite(found: Scores) -> float:
     total = max(rows + seeds, 0.0)
     if not total:
         return 0.0
-    freedom = total**2 / (rows**2 / (spread.n_rows - 1) + seeds**2 / float(spread.seed_freedom[0]))
+    freedom = total**2 / (rows**2 / (spread.n_cases - 1) + seeds**2 / float(spread.seed_freedom[0]))
     return float(stats.t.ppf(1 - ALPHA / 2, freedom)) * math.sqrt(total)
 
 
@@ -149,13 +188,18 @@ def run_cell(
     ahead, behind = truth(world, world.skill + edge), truth(world, world.skill)
     counts: dict[tuple[str, str], list[int]] = {}
     for _ in range(comparisons):
-        models = simulate(random, world, seeds, rows, edge)
+        models, groups = simulate(random, world, seeds, rows, edge)
         for metric in METRICS:
-            found = scores([contributions(metric, model) for model in models])
+            parts = [contributions(metric, model) for model in models]
+            found = scores(parts, groups)
             differences, spread = found.differences(np.array([1]), np.array([0]))
             difference, half = float(differences[0]), float(spread.half_width(ALPHA)[0])
             missed = abs(difference - (ahead[metric] - behind[metric])) > half
             _count(counts, metric, OURS, abs(difference) > half, missed)
+            if groups is not None:
+                _, of_rows = scores(parts).differences(np.array([1]), np.array([0]))
+                alarm = abs(difference) > float(of_rows.half_width(ALPHA)[0])
+                _count(counts, metric, ROWS_AS_CASES, alarm, False)
             if metric == "accuracy":
                 for peer, alarm in peers(models, difference, found).items():
                     _count(counts, metric, peer, alarm, False)
@@ -254,6 +298,10 @@ def main() -> None:
     print("\n## Accuracy, false alarms, %\n\n" + table(null, "alarms", (OURS, *PEERS), ("accuracy",)))
     print("\n## Accuracy, alarms where the second model is better, %\n")
     print(table(real, "alarms", (OURS, *PEERS), ("accuracy",)))
+    grouped = null[null["world"].isin([world.name for world in WORLDS if world.rows_of_group])]
+    if len(grouped):
+        print("\n## Rows in groups taken for cases of their own, false alarms, %\n")
+        print(table(grouped, "alarms", (ROWS_AS_CASES,), METRICS))
     print("\n## Promises\n\n" + "\n".join(promises(found)))
     print(f"\n{found['comparisons'].iloc[0]:,} comparisons a cell, {time.perf_counter() - started:.0f} s.")
 

@@ -44,6 +44,16 @@ class Column:
     part: DatePart | None = None  # of a date
     format: str | None = None  # of a date: "ISO8601", or strptime's "%d.%m.%Y"
 
+    @property
+    def written_kind(self) -> str:
+        """Its kind in words, with the part of a date: "date: weekday"."""
+        return f"{self.kind}: {self.part}" if self.part else self.kind
+
+    @property
+    def is_amount(self) -> bool:
+        """Whether more and less mean something: of numbers, days and hours; not of codes, months and weekdays."""
+        return not self.categories and self.kind != "boolean"
+
 
 def describe(columns: Sequence[Column]) -> list[dict[str, Any]]:
     """Return columns in JSON's types, as `pipeline.raw_columns.features_of` takes them."""
@@ -70,9 +80,7 @@ class Dataset:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     columns: tuple[Column, ...] = ()  # (features,): what they were read from; empty where all are plain numbers
     groups: Integers | None = None  # (rows,): rows of one group stay in one part
-    times: Floats | None = (
-        None  # (rows,): ascending with time; no part may hold rows earlier than those of the one before
-    )
+    times: Floats | None = None  # (rows,): ascending with time; rows of one part are later than those of the one before
     weights: Floats | None = None  # (rows,): how much each row counts in training
     # How the file was read, in JSON's types, as `pipeline.stages.tables.blocks.raw_frames` takes it: the names of all
     # its columns (`known`), and what the experiment file says of delimiter, encoding, decimal and na_values.
@@ -83,6 +91,19 @@ class Dataset:
     def n_features(self) -> int:
         """Number of feature columns."""
         return int(self.features.shape[1])
+
+    @property
+    def are_amounts(self) -> npt.NDArray[np.bool_]:
+        """Which features can be drawn along an axis and have a median, (features,): of tables not from files all."""
+        if not self.columns:
+            return np.ones(self.n_features, dtype=np.bool_)
+        return np.array([column.is_amount for column in self.columns])
+
+    @property
+    def has_only_numbers(self) -> bool:
+        """Whether every feature is a plain number, and none is missing."""
+        kinds = {column.kind for column in self.columns}
+        return kinds <= {"number"} and not (self.columns and np.isnan(self.features).any())
 
     @property
     def labelled(self) -> Integers:
@@ -297,6 +318,11 @@ class EvaluatedModel:
     predictions: pd.DataFrame | None = None
     threshold: Threshold | None = None  # None unless there are two classes
     predict_seconds: float | None = None  # from one raw row to its prediction
+
+    @property
+    def label_threshold(self) -> float:
+        """Probability of class 1 above which rows are labelled 1; 0.5 where there is no choice."""
+        return self.threshold.value if self.threshold else 0.5
 
 
 TrialState = Literal["complete", "pruned", "failed"]

@@ -127,6 +127,22 @@ def compare_command(options: argparse.Namespace) -> None:
     console.show_compared(runner.compare(options.runs, options.reports))
 
 
+def predict_command(options: argparse.Namespace) -> None:
+    """Predict a table by a model of the store."""
+    from pipeline import console, runner
+
+    rows = runner.predict(options.model, options.table, options.out)
+    if options.out:
+        console.show_predicted(rows, options.out)
+
+
+def promote_command(options: argparse.Namespace) -> None:
+    """Make a model the champion in the model registry, if the verdict allows it."""
+    from pipeline import console, runner
+
+    console.show_promoted(runner.promote(options.run, options.name))
+
+
 def list_command(_: argparse.Namespace) -> None:
     """List the experiments in `experiments/`, with their questions."""
     from pipeline.console import show_experiments
@@ -168,6 +184,21 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("runs", nargs="+", metavar="RUN_ID", help="comparisons or single model runs, two or more")
     _add_reports(compare)
     compare.set_defaults(command=compare_command)
+    predict = commands.add_parser("predict", help="predict a table by a model in the tracking store")
+    predict.add_argument("model", metavar="MODEL_URI", help="models:/NAME@champion, runs:/RUN_ID/model, or a run's id")
+    predict.add_argument(
+        "table", type=Path, metavar="TABLE", help="CSV or Parquet, with the columns that were trained on"
+    )
+    predict.add_argument(
+        "--out", type=Path, metavar="FILE", help="CSV or Parquet to write (default: CSV to the terminal)"
+    )
+    predict.set_defaults(command=predict_command)
+    promote = commands.add_parser("promote", help="make a model the champion, if it isn't worse than the present one")
+    promote.add_argument("run", metavar="RUN_ID", help="a model run that has a servable model")
+    promote.add_argument(
+        "--as", dest="name", metavar="NAME", help="name in the model registry (default <experiment>-<dataset>)"
+    )
+    promote.set_defaults(command=promote_command)
     listing = commands.add_parser("list", help="list the experiments here, with their questions")
     listing.set_defaults(command=list_command)
     return parser

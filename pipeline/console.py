@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.artifacts import Search
     from pipeline.comparison.outcome import Outcome
     from pipeline.experiment import Experiment
-    from pipeline.runner import Compared, Finished, Stage
+    from pipeline.runner import Compared, Finished, Promoted, Stage
 
 DEFAULT_UI = "http://127.0.0.1:5000"
 
@@ -138,6 +138,11 @@ def show_report(folder: Path) -> None:
     _say(f"report    {folder / 'index.html'}")
 
 
+def show_predicted(rows: int, file: Path) -> None:
+    """Print how many rows were predicted, and where they lie."""
+    _say(f"{rows:,} rows predicted: {file}")
+
+
 def show_compared(compared: Compared) -> None:
     """Print what a comparison of stored runs says, what to bear in mind, and where it lies."""
     if compared.outcome is not None:
@@ -152,6 +157,15 @@ def show_side_by_side(compared: Compared) -> None:
     """Print the same, and where the page lies."""
     show_compared(compared)
     show_report(compared.folder)
+
+
+def show_promoted(promoted: Promoted) -> None:
+    """Print who is champion, why, and how to serve it."""
+    _say(promoted.sentence)
+    for note in promoted.notes:
+        _say(note)
+    _say(f"champion  {promoted.address}, version {promoted.version}")
+    _say(f"serve     {promoted.serve}")
 
 
 def show_experiments(experiments: list[tuple[Path, str]]) -> None:

@@ -3,7 +3,8 @@
 PhotofinishError            failed: exit code 1
 ├── BadInput                the user's file, flag or environment is wrong: exit code 2 (also a ValueError)
 ├── StoreError              a tracking store that doesn't hold what was asked for (also a LookupError)
-└── AllMembersFailed        training produced not one usable network
+├── AllMembersFailed        training produced not one usable network
+└── Refused                 what was asked for was looked into, and decided against
 Interrupted                 SIGINT or SIGTERM: exit code 130 (also a KeyboardInterrupt)
 """
 
@@ -60,6 +61,10 @@ class StoreError(PhotofinishError, LookupError):
 
 class AllMembersFailed(PhotofinishError):
     """Every network of an experiment diverged, so there is nothing to compare."""
+
+
+class Refused(PhotofinishError):
+    """What was asked for is possible, and the numbers speak against it; nothing was done."""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -7,9 +7,9 @@ defaults of the experiment file.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any, Self, final
+from typing import Any, Literal, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from pydantic import PositiveInt, ValidationError
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -24,7 +25,7 @@ from pipeline.artifacts import Dataset, Floats, Integers, Split, Task
 from pipeline.errors import AllMembersFailed, BadInput
 from pipeline.experiment import complaint
 from pipeline.labels import predicted_labels
-from pipeline.stages.populations import population_member, population_rows, population_shape
+from pipeline.stages.populations import population_member, population_rows, population_shape, training_rows
 from pipeline.stages.split import ScalerName, undivided
 from pipeline.training.networks import predict_logits, probabilities
 from pipeline.training.population import Outcome, train_population
@@ -75,6 +76,7 @@ class _NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         """Check the parameters, which scikit-learn wants done no earlier than in `fit`."""
         given = {name: _plain(value) for name, value in self.get_params(deep=False).items()}
         del given["random_state"]
+        given.pop("class_weight", None)  # names labels, as scikit-learn has it, which only `fit` sees
         training = {name: given.pop(name) for name in TrainingSpec.model_fields if name in given}
         if training["weight_decay"] is None:
             del training["weight_decay"]
@@ -92,7 +94,7 @@ class _NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         outcomes = train_population(
             population_shape(spec, spec.training.loss_for(dataset.task), split, "cpu"),
             [population_member(spec, seed) for seed in seeds],
-            population_rows(split, "train"),
+            training_rows(split, spec),
             population_rows(split, "validation"),  # none
         )
         kept = self._usable(outcomes)
@@ -158,6 +160,9 @@ class NetworkClassifier(ClassifierMixin, _NetworkEstimator):  # type: ignore[mis
     random_state:
         The first seed; the others follow upwards, so that `random_state=0, n_seeds=10` trains the networks of an
         experiment's `seeds: 10`. None and a `RandomState` draw the first seed.
+    class_weight:
+        "balanced", or labels with their weights, as in scikit-learn; those that aren't named weigh 1. It changes the
+        training loss alone, in which rows weigh 1 on average.
 
     Attributes
     ----------
@@ -170,7 +175,7 @@ class NetworkClassifier(ClassifierMixin, _NetworkEstimator):  # type: ignore[mis
     seeds_:
         The seed of each.
     loss_curves_:
-        Mean loss before the update of each epoch (over its batches), (networks, epochs).
+        Mean weighted loss before the update of each epoch (over its batches), (networks, epochs).
     n_iter_:
         Epochs trained.
     center_, scale_:
@@ -182,6 +187,39 @@ class NetworkClassifier(ClassifierMixin, _NetworkEstimator):  # type: ignore[mis
     mini-batches it doesn't: there the loader of the monitored rows draws from the same generator (`BatchOrder`).
     """
 
+    def __init__(
+        self,
+        hidden_units: Sequence[int] = (10, 10),
+        activation: ActivationName = "relu",
+        *,
+        optimizer: OptimizerName = "SGD",
+        lr: float = 0.1,
+        momentum: float = 0.0,
+        weight_decay: float | None = None,
+        epochs: int = 1000,
+        batch_size: int | None = None,
+        scaler: ScalerName = "standard",
+        n_seeds: int = 1,
+        average: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
+    ) -> None:
+        super().__init__(
+            hidden_units,
+            activation,
+            optimizer=optimizer,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            epochs=epochs,
+            batch_size=batch_size,
+            scaler=scaler,
+            n_seeds=n_seeds,
+            average=average,
+            random_state=random_state,
+        )
+        self.class_weight = class_weight
+
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Train on features (rows, features) and labels (rows,) of any kind.
 
@@ -189,6 +227,8 @@ class NetworkClassifier(ClassifierMixin, _NetworkEstimator):  # type: ignore[mis
         ------
         BadInput
             A ValueError: a parameter can't be used, or there is only one class.
+        ValueError
+            By scikit-learn, when `class_weight` is none, or names a label that isn't there and leaves one out that is.
         AllMembersFailed
             When every network diverged; when only some did, they are left out with a `ConvergenceWarning`.
         """
@@ -199,7 +239,8 @@ class NetworkClassifier(ClassifierMixin, _NetworkEstimator):  # type: ignore[mis
         if len(classes) < 2:
             raise BadInput(f"there is only one class, {classes[0]}", field="y", remedy="give rows of two or more")
         self.classes_ = classes
-        self._train(spec, _dataset(features, target.astype(np.int64), self._task, classes))
+        weights = None if self.class_weight is None else compute_sample_weight(self.class_weight, labels)
+        self._train(spec, _dataset(features, target.astype(np.int64), self._task, classes, weights))
         return self
 
     def predict_proba(self, X: npt.ArrayLike) -> Floats:
@@ -222,9 +263,9 @@ class NetworkClassifier(ClassifierMixin, _NetworkEstimator):  # type: ignore[mis
 class NetworkRegressor(RegressorMixin, _NetworkEstimator):  # type: ignore[misc]
     """A fully connected network that predicts a number, or the mean of several that differ by their seeds alone.
 
-    All parameters and attributes but `classes_` are those of `NetworkClassifier`. The target is standardised by the
-    rows that are fitted (unless `scaler="none"`), and predictions come back in its own units; `hidden_units=()` is
-    linear regression.
+    All parameters and attributes but `class_weight` and `classes_` are those of `NetworkClassifier`. The target is
+    standardised by the rows that are fitted (unless `scaler="none"`), and predictions come back in its own units;
+    `hidden_units=()` is linear regression.
 
     Parameters
     ----------
@@ -293,10 +334,16 @@ class NetworkRegressor(RegressorMixin, _NetworkEstimator):  # type: ignore[misc]
         return prediction
 
 
-def _dataset(features: Floats, target: Floats | Integers, task: Task, classes: npt.ArrayLike = ()) -> Dataset:
+def _dataset(
+    features: Floats,
+    target: Floats | Integers,
+    task: Task,
+    classes: npt.ArrayLike = (),
+    weights: Floats | None = None,
+) -> Dataset:
     """Wrap arrays for the stages; what only reports and fingerprints ask for stays empty."""
-    class_names = tuple(map(str, np.asarray(classes)))
-    return Dataset("", features, target, task, feature_names=(), class_names=class_names, source="", digest="")
+    names = tuple(map(str, np.asarray(classes)))
+    return Dataset("X", features, target, task, (), class_names=names, source="", digest="", weights=weights)
 
 
 def _first_seed(random_state: int | np.random.RandomState | None) -> int:

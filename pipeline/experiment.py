@@ -124,6 +124,12 @@ class Experiment(Spec):
 
     def _check_resamples(self) -> None:
         for name in sorted(self.shared_tables):
+            if self.datasets[name].split.time is not None:
+                raise BadInput(
+                    f"{self.resamples} resamples of {name} would be the same split, its rows being parted by time",
+                    field="resamples",
+                    remedy="set resamples: 1",
+                )
             if not self.datasets[name].split.shuffle:
                 raise BadInput(
                     f"{self.resamples} resamples of {name} would be the same split, its rows being kept in order",

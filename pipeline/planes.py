@@ -11,8 +11,9 @@ MOST_CODED = 32  # classes whose probabilities fit a byte: of more, fewer than e
 
 
 def is_plane(split: Split) -> bool:
-    """Whether a dataset's classes can be drawn over its two features."""
-    return split.dataset.task != "regression" and split.dataset.n_features == 2
+    """Whether a dataset's classes can be drawn over its two features: numbers, of which none is missing."""
+    dataset = split.dataset
+    return dataset.task != "regression" and dataset.n_features == 2 and dataset.has_only_numbers
 
 
 def grid(features: Floats, points: int = 200) -> tuple[Floats, Floats]:
@@ -21,7 +22,7 @@ def grid(features: Floats, points: int = 200) -> tuple[Floats, Floats]:
     Parameters
     ----------
     features:
-        Shape (rows, 2), original units.
+        Shape (rows, 2), original units; NaN where missing, but in some rows of each there is a value.
     points:
         Grid points along each axis.
 
@@ -30,7 +31,7 @@ def grid(features: Floats, points: int = 200) -> tuple[Floats, Floats]:
     tuple
         Ascending values of the first and of the second feature, shape (points,) each.
     """
-    low, high = features.min(axis=0), features.max(axis=0)
+    low, high = np.nanmin(features, axis=0), np.nanmax(features, axis=0)
     pad = np.where(high > low, 0.08 * (high - low), 1.0)  # a constant feature still gets a plane to draw on
     x, y = (np.linspace(low[axis] - pad[axis], high[axis] + pad[axis], points) for axis in (0, 1))
     return x, y

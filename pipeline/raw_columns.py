@@ -56,6 +56,38 @@ def features_of(frame: pd.DataFrame, columns: Sequence[Mapping[str, Any]]) -> np
     return features
 
 
+def raw_frame(features: npt.NDArray[np.float64], columns: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Turn features back into raw columns, as `features_of` takes them: dates as text, what is missing as None or NaN.
+
+    Times of the day are kept to the microsecond; that a category was none of the known is not.
+    """
+    raw: dict[str, Any] = {}
+    for values, column in zip(features.T, columns, strict=True):
+        if column["kind"] == "number":
+            raw[column["source"]] = values
+        elif column["kind"] == "boolean":
+            raw[column["source"]] = _chosen((False, True), values)
+        elif column["kind"] == "category":
+            raw[column["source"]] = _chosen(column["categories"], values)
+        elif column["part"] == "days":
+            dates = pd.to_datetime(pd.Series(np.rint(values * MICROSECONDS_A_DAY)), unit="us")
+            raw[column["source"]] = _written(dates, column["format"])
+    return pd.DataFrame(raw)
+
+
+def _chosen(known: Sequence[Any], places: npt.NDArray[np.float64]) -> npt.NDArray[np.object_]:
+    last = np.array([*known, None], dtype=object)  # None for gaps, and for -1
+    return last[np.where(np.isnan(places), -1, places).astype(np.int64)]
+
+
+def _written(dates: pd.Series, format_: str | None) -> pd.Series:
+    has_times = bool((dates.dropna() != dates.dropna().dt.normalize()).any())
+    iso = "%Y-%m-%dT%H:%M:%S.%f" if has_times else "%Y-%m-%d"
+    texts = dates.dt.strftime(iso if format_ in (None, ISO) else format_).astype(object)
+    written: pd.Series = texts.where(dates.notna(), None)
+    return written
+
+
 def dates_of(values: pd.Series, format_: str | None) -> pd.DatetimeIndex:
     """Read dates to the microsecond; a time with an offset is turned into UTC.
 

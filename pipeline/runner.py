@@ -15,12 +15,12 @@ from weakref import WeakKeyDictionary
 
 from pipeline.artifacts import Dataset, EvaluatedModel, Search, Split, TrainedModel
 from pipeline.comparison.thresholds import HALF, Goal
-from pipeline.errors import AllMembersFailed, BadInput, naming_field
+from pipeline.errors import AllMembersFailed, BadInput, Refused, naming_field
 from pipeline.execution import map_tasks, workers
-from pipeline.experiment import Experiment, to_yaml
+from pipeline.experiment import Experiment, check_name, to_yaml
 from pipeline.stages.baselines.fitting import Baseline, settle_baseline
 from pipeline.stages.baselines.spec import EstimatorSpec
-from pipeline.stages.checks import check_data
+from pipeline.stages.checks import Finding, check_data
 from pipeline.stages.evaluate import evaluate, measure
 from pipeline.stages.generate import DatasetSpec, generate
 from pipeline.stages.ledger import RunKey, history_frame, ledger_frame, run_key, runs_frame
@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.comparison.outcome import Outcome
+    from pipeline.stages.promote import Contender, Ruling
     from pipeline.stages.reporting.run_pictures import RunPictures
     from pipeline.stages.reporting.source import ReportInput
     from pipeline.stages.tuning.study import Storage
     from pipeline.tracking.provenance import Provenance
+    from pipeline.tracking.registry import Champion
     from pipeline.tracking.writer import ComparisonWriter
     from pipeline.training.population import Population
 
@@ -48,7 +50,7 @@ Settled = Candidate | SearchPlan | Baseline  # one dataset × model, held agains
 
 EPOCHS_BETWEEN_ANNOUNCEMENTS = 10  # drawing progress at every epoch would cost more than some epochs
 MOST_DRAWERS = 4  # each holds the libraries and the tables in memory
-PICTURES_A_DRAWER = 8  # one draws about as many in the time that it takes to start
+PICTURES_A_DRAWER = 8  # fewer don't pay for starting a process (benchmarks/report.py)
 
 
 class Listener(Protocol):
@@ -93,6 +95,7 @@ class Finished:
     run_id: str
     experiment_id: str
     splits: dict[str, Split]  # of resample 0
+    findings: tuple[Finding, ...]  # of checks of the data
     metrics: dict[str, str]  # dataset → the metric shown first
     runs: pd.DataFrame | None = None  # metrics.csv
     best: dict[tuple[str, str], str] = field(default_factory=dict)  # dataset, model → run id
@@ -159,7 +162,7 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
     origin = provenance.gather(Path.cwd())
     with writer.open_comparison(experiment) as comparison:
         comparison.describe(origin, file, [split for made in resampled.values() for split in made], findings)
-        finished = Finished(comparison.run_id, comparison.experiment_id, splits, metrics)
+        finished = Finished(comparison.run_id, comparison.experiment_id, splits, findings, metrics)
         if options.reaches("tune"):
             searches = _tune(plans, storage, comparison, walk)
             finished = replace(finished, searches=searches)
@@ -444,6 +447,7 @@ def _conclude(
         models=tuple(experiment.models),
         metrics=finished.metrics,
         splits=finished.splits,
+        findings=finished.findings,
         resamples=experiment.resamples,
         shared_tables=experiment.shared_tables,
         runs=runs,
@@ -535,6 +539,93 @@ def compare(run_ids: Sequence[str], reports: Path) -> Compared:
     folder = write(source, looks, reports / source.name)
     write_compare(source.run_ids, source.rows, looks, folder)
     return Compared(source.outcome, tuple(source.notes(looks)), folder)
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """What has come of a promotion."""
+
+    name: str  # in the model registry
+    version: str
+    sentence: str
+    notes: tuple[str, ...]
+    address: str  # models:/…
+    serve: str  # command line
+
+
+def promote(run_id: str, name: str | None) -> Promoted:
+    """Make a model run's model the champion in the model registry, if it isn't worse than the present one.
+
+    Parameters
+    ----------
+    run_id:
+        A model run's, or the beginning of it.
+    name:
+        In the registry; None: `<experiment>-<dataset>`.
+
+    Raises
+    ------
+    BadInput
+        When the run or the name can't be used.
+    Refused
+        When the present champion may be better; nothing was registered then.
+    """
+    if name is not None:
+        check_name(name, "--as")
+    from pipeline.stages.promote import first
+    from pipeline.tracking import registry
+
+    candidate = registry.find_candidate(run_id)
+    name = name or f"{candidate.experiment}-{candidate.dataset}"
+    registry.check_length(name)
+    champion = registry.find_champion(name)
+    told = partial(Promoted, name, address=registry.address(name), serve=registry.serve_command(name))
+    if champion and champion.run_id == candidate.run_id:
+        return told(champion.version, f"{candidate.name} is the champion already; nothing was changed.", ())
+    ruling, notes = (first(candidate), ()) if champion is None else _challenge(candidate, champion, name)
+    return told(registry.register(candidate, name, ruling, champion), ruling.sentence, notes)
+
+
+def _challenge(candidate: Contender, champion: Champion, name: str) -> tuple[Ruling, tuple[str, ...]]:
+    """Hold a model against the champion, which is a look at their test rows as `compare` is one."""
+    from pipeline.stages.compare import write_verdicts
+    from pipeline.stages.promote import rule
+    from pipeline.tracking import registry
+    from pipeline.tracking.looks import looks_with
+    from pipeline.tracking.store import connect
+    from pipeline.tracking.writer import write_compare
+
+    try:
+        source, present = registry.read_challenge(candidate, champion)
+        ruling = rule(source, candidate, present)
+        looks = looks_with(connect(), source.rows, source.run_ids)
+        with tempfile.TemporaryDirectory(prefix="photofinish-") as folder:
+            write_verdicts(source, looks, Path(folder))
+            write_compare(source.run_ids, source.rows, looks, Path(folder))
+        if not ruling.promoted:
+            raise Refused(ruling.sentence)
+    except Refused as error:
+        overrule = registry.by_hand(candidate, name)
+        raise Refused(
+            f"not promoted: {str(error).rstrip('.')}. To make it champion all the same: {overrule}"
+        ) from error
+    return ruling, tuple(source.notes(looks))
+
+
+def predict(uri: str, table: Path, out: Path | None) -> int:
+    """Predict a table by a model of the store, block by block; returns how many rows there were.
+
+    Raises
+    ------
+    BadInput
+        When there is no such model, or the table isn't what the model takes; no file was written then.
+    """
+    from pipeline.stages.predict import check_destination, write_predictions
+    from pipeline.tracking.predictor import open_predictor
+
+    check_destination(out, table)
+    with open_predictor(uri) as predictor:
+        return write_predictions(predictor.predictions(table), out)
 
 
 def put_side_by_side(run_ids: Sequence[str], options: Options, listener: Listener) -> Compared:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-_IN_POINTS = frozenset({"accuracy", "precision", "recall", "f1", "roc_auc"})
+_IN_POINTS = frozenset({"accuracy", "precision", "recall", "f1", "roc_auc", "balanced_accuracy", "average_precision"})
 _LOWER_IS_BETTER = frozenset({"log_loss", "mae", "mse", "rmse"})
 _NAMES = {
     "f1": "F1",
     "roc_auc": "ROC AUC",
+    "mcc": "Matthews correlation",
     "mae": "MAE",
     "mse": "MSE",
     "rmse": "RMSE",

@@ -116,9 +116,9 @@ def test_served_model_gives_the_ledger(compared: Finished, store: str, name: str
 def test_no_pickle_is_in_the_store(compared: Finished) -> None:
     """Neither runs nor served models hold a pickle, and a served estimator needs nothing of Photofinish."""
     files = [file for file in (compared.folder / "mlruns").rglob("*") if file.is_file()]
-    assert {"estimator.skops", "served_estimator.py"} <= {file.name for file in files}
+    assert {"estimator.skops", "served_model.py"} <= {file.name for file in files}
     assert not [file for file in files if file.suffix in (".pkl", ".pickle", ".joblib")]
-    (script, *_) = [file for file in files if file.name == "served_estimator.py"]
+    (script, *_) = [file for file in files if file.name == "served_model.py"]
     code = f"import sys, runpy; runpy.run_path({str(script)!r}); assert 'pipeline' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=compared.folder)
 
@@ -149,3 +149,12 @@ def test_regression_without_networks(workspace: Path) -> None:
     (run,) = [run for run in runs_of(workspace)[1] if run.data.tags.get("photofinish.role") == "comparison"]
     assert main(["report", run.info.run_id, "--reports", "again"]) == 0
     assert Path("again/tiny/index.html").read_bytes() == Path("reports/tiny/index.html").read_bytes()
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_models_are_compared_without_test_or_without_validation_rows(workspace: Path, part: str) -> None:
+    """An empty part is nothing to predict for a model of scikit-learn, and no reason to fail."""
+    keys = ["--set", "models={dummy: {sklearn: DummyClassifier}}", "--set", f"split.{part}_size=0", "--seeds", "1"]
+    assert main(["run", "tiny.yaml", *keys, "--until", "evaluate"]) == 0
+    _, runs = runs_of(workspace)
+    assert all("test/accuracy" in run.data.metrics for run in runs if run.data.tags.get("photofinish.role") == "model")

@@ -117,6 +117,35 @@ BAD_FILES = {
         f"name: x\n{SIZES}training: {{loss: mse}}\n",
         ["m.training.loss", "'mse'", "bce_with_logits"],
     ),
+    "class weights of a real target": (
+        "name: x\ndatasets: {d: {make: line}}\nmodels: {m: {hidden_units: []}}\ntraining: {class_weight: balanced}\n",
+        ["models.m.training.class_weight: 'balanced'", "d has a real target", "remove it, or leave d out"],
+    ),
+    "class that isn't there": (
+        "name: x\ndatasets: {d: {load: wine}}\nmodels: {m: {hidden_units: []}}\n"
+        "training: {class_weight: {clas_1: 2}}\n",
+        ["models.m.training.class_weight: 'clas_1' is no class of d", "did you mean 'class_1'?"],
+    ),
+    "class weights by another name": (
+        f"name: x\n{SIZES}training: {{class_weight: balance}}\n",
+        ["training.class_weight: 'balance' can't be used", "give balanced, or classes with their weights"],
+    ),
+    "class weights below 0": (
+        f"name: x\n{SIZES}training: {{class_weight: {{1: -2}}}}\n",
+        ["training.class_weight.1: -2 can't be used", "greater than 0"],
+    ),
+    "no class weights": (f"name: x\n{SIZES}training: {{class_weight: {{}}}}\n", ["training.class_weight: {}", "empty"]),
+    "class weights too far apart": (
+        f"name: x\n{SIZES}training: {{class_weight: {{1: 1e-99}}}}\n",
+        [
+            "models.m.training: training rows of d weigh from 1e-99 to 1",
+            "give weights above 0 that are closer together",
+        ],
+    ),
+    "class weights to be searched": (
+        f"name: x\n{SIZES}tuning: {{space: {{lr: [0.1, 0.2]}}}}\ntraining: {{class_weight: {{2: 5}}}}\n",
+        ["models.m.training.class_weight: '2' is no class of d; choose from 0, 1"],
+    ),
     "batch larger than the rows": (
         f"name: x\n{SIZES}training: {{batch_size: 64}}\n",
         ["models.m.training.batch_size", "64", "60"],

@@ -102,6 +102,24 @@ def test_a_fit_is_what_an_experiment_trains(table: Dataset, scaler: Any) -> None
     np.testing.assert_allclose(predicted(table.features[made.test]), mean, atol=1e-6)
 
 
+@pytest.mark.parametrize("balanced", [True, False])
+def test_class_weights_are_those_of_an_experiment(balanced: bool) -> None:
+    """Balanced, or by label, they train the networks that an experiment trains, to the bit; by name there."""
+    made = split(dataset("moons", make="moons", n_samples=[90, 30], noise=0.2), SplitSpec())
+    training = {"optimizer": "Adam", "lr": 0.05, "epochs": 30}
+    given = {**training, "class_weight": "balanced" if balanced else {"1": 5}}
+    spec = ModelSpec.model_validate({"hidden_units": (5,), "training": given})
+    (expected,) = train(TrainTask(made, settle(made, "m", spec), (0,), "cpu"))
+    labels = np.array(["no", "yes"])[made.dataset.target[made.train]]
+    features, class_weight = made.dataset.features[made.train], "balanced" if balanced else {"yes": 5}
+    estimator = NetworkClassifier((5,), **training, random_state=0, class_weight=class_weight).fit(features, labels)
+    (network,) = estimator.networks_
+    for ours, theirs in zip(network.weights, expected.network.weights, strict=True):
+        assert ours.tobytes() == theirs.tobytes()
+    plain = NetworkClassifier((5,), **training, random_state=0).fit(features, labels)
+    assert bits(plain) != bits(estimator)
+
+
 @pytest.mark.parametrize("batch_size", [None, 16])
 def test_several_seeds_give_the_mean_of_single_fits(batch_size: int | None) -> None:
     """Predictions of three seeds are the mean of three fits with one seed each, which train the very same networks."""
@@ -231,6 +249,9 @@ def test_calibration_and_importance_take_them() -> None:
         ({"n_seeds": 0}, "n_seeds: 0 can't be used; should be greater than 0"),
         ({"average": 1}, "average: 1 can't be used; should be a valid boolean"),
         ({"random_state": -1}, "Seed must be between 0 and"),
+        ({"class_weight": "even"}, "must be an instance of 'dict', an instance of 'list', a str among {'balanced'}"),
+        ({"class_weight": {2: 1.0}}, "[0, 1], are not in class_weight"),
+        ({"class_weight": {0: -1.0}}, "training rows of X weigh from -1 to 1, which one loss can't hold"),
     ],
 )
 def test_a_parameter_that_cannot_be_used_is_named(params: dict[str, Any], told: str) -> None:

@@ -74,6 +74,28 @@ def test_rows_in_order_can_be_resampled_where_each_resample_has_new_data() -> No
     assert check({**tree, "resamples": 2, "split": in_order}, "x.yaml").resamples == 2
 
 
+def test_a_table_parted_by_time_cannot_be_resampled() -> None:
+    """Its split would be the same each time, which is said in one line."""
+    tree = {"name": "x", "datasets": {"d": {"load": "wine", "split": {"time": "day"}}}, "resamples": 2}
+    with pytest.raises(BadInput, match=r"^x.yaml: resamples: 2 resamples of d would be the same split, its rows being"):
+        check({**tree, "models": {"m": {"hidden_units": []}}}, "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [("balanced", "balanced"), ("{yes: 5, 1: 2, 0.5: 3}", {"yes": 5, "1": 2, "0.5": 3}), ("null", None)],
+)
+def test_class_weights_read_back_equal(text: str, given: object, tmp_path: Path) -> None:
+    """Names of classes may be numbers in the file; a model has its own weights, or none, whatever the others have."""
+    path, resolved = tmp_path / "tiny.yaml", tmp_path / "resolved.yaml"
+    path.write_text(TINY, encoding="utf-8")
+    experiment = load(path, ["training.class_weight=balanced", f"models.relu.training.class_weight={text}"])
+    weights = {name: model.training.class_weight for name, model in experiment.models.items()}
+    assert weights == {"linear": "balanced", "relu": given}
+    resolved.write_text(to_yaml(experiment), encoding="utf-8")
+    assert load(resolved) == experiment
+
+
 def test_adamw_has_torchs_weight_decay() -> None:
     """AdamW decays weights by torch's 0.01 unless told otherwise."""
     tree = {"name": "x", "datasets": {"d": {"make": "moons"}}, "models": {"m": {"hidden_units": []}}}

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.artifacts import Column, Dataset
 from pipeline.labels import predicted_labels
-from pipeline.planes import MOST_CODED, code_table, decode, encode, grid, grid_points
+from pipeline.planes import MOST_CODED, code_table, decode, encode, grid, grid_points, is_plane
+from pipeline.stages.split import SplitSpec, split
+from tests.making import MIXED, dataset, mixed_dataset
 
 
 def test_the_grid_spans_the_data() -> None:
@@ -15,6 +20,34 @@ def test_the_grid_spans_the_data() -> None:
     assert (x[0], x[-1]) == pytest.approx((-8, 108))
     assert (y[0], y[-1]) == pytest.approx((4, 6))
     assert len(x) == len(y) == 11
+
+
+def test_the_grid_spans_the_values_there_are() -> None:
+    """Gaps have no part in the ends of a grid."""
+    x, y = grid(np.array([[0.0, np.nan], [np.nan, 5.0], [100.0, 7.0]]), points=3)
+    assert (x[0], x[-1]) == pytest.approx((-8, 108))
+    assert (y[0], y[-1]) == pytest.approx((4.84, 7.16))
+
+
+def of_columns(*columns: Column, gaps: bool = False) -> Dataset:
+    """The mixed table with just two features, said to be of these columns."""
+    data = mixed_dataset()
+    features = data.features[:, [0, 3]] if gaps else np.nan_to_num(data.features[:, [0, 3]])
+    return replace(data, features=features, columns=columns, feature_names=("a", "b"))
+
+
+def test_a_plane_takes_two_numbers_without_gaps() -> None:
+    """Two features are drawn over unless one has gaps or is a code, a truth or a date; a regression never is."""
+    number, *others = MIXED
+    assert is_plane(split(of_columns(number, number), SplitSpec()))
+    assert not is_plane(split(of_columns(number, number, gaps=True), SplitSpec()))
+    for other in others:
+        data = of_columns(number, other)
+        data.features[:, 1] = np.arange(400) % 2
+        assert not is_plane(split(data, SplitSpec()))
+    assert is_plane(split(dataset(make="moons"), SplitSpec()))
+    assert not is_plane(split(dataset(make="blobs", n_features=3), SplitSpec()))
+    assert not is_plane(split(dataset(load="diabetes"), SplitSpec()))
 
 
 def test_points_of_a_grid_come_row_by_row() -> None:

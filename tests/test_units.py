@@ -5,7 +5,9 @@ import pytest
 from pipeline.units import factor, in_points, lower_is_better, metric_name, unit, written
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "precision", "recall", "f1", "roc_auc"])
+@pytest.mark.parametrize(
+    "metric", ["accuracy", "precision", "recall", "f1", "roc_auc", "balanced_accuracy", "average_precision"]
+)
 def test_shares_are_drawn_in_points(metric: str) -> None:
     """Shares of rows are drawn as hundredths, and more of them is better."""
     assert in_points(metric)
@@ -23,14 +25,24 @@ def test_errors_are_drawn_as_they_are(metric: str) -> None:
     assert lower_is_better(metric)
 
 
-def test_more_variance_explained_is_better() -> None:
-    """R² is no share of rows, and no error either."""
-    assert not in_points("r2")
-    assert not lower_is_better("r2")
+@pytest.mark.parametrize("metric", ["r2", "mcc"])
+def test_what_may_be_negative_is_no_share(metric: str) -> None:
+    """R² and a correlation are no shares of rows, and no errors either."""
+    assert not in_points(metric)
+    assert not lower_is_better(metric)
 
 
 @pytest.mark.parametrize(
-    ("metric", "name"), [("roc_auc", "ROC AUC"), ("log_loss", "log loss"), ("f1", "F1"), ("accuracy", "accuracy")]
+    ("metric", "name"),
+    [
+        ("roc_auc", "ROC AUC"),
+        ("log_loss", "log loss"),
+        ("f1", "F1"),
+        ("accuracy", "accuracy"),
+        ("balanced_accuracy", "balanced accuracy"),
+        ("average_precision", "average precision"),
+        ("mcc", "Matthews correlation"),
+    ],
 )
 def test_metrics_have_names(metric: str, name: str) -> None:
     """A metric is called what people call it."""

@@ -19,12 +19,24 @@ from pipeline.labels import predicted_labels
 
 Booleans = npt.NDArray[np.bool_]
 
-CLASSIFICATION = ("accuracy", "f1", "roc_auc", "log_loss", "precision", "recall")
+CLASSIFICATION = (
+    "accuracy",
+    "f1",
+    "roc_auc",
+    "log_loss",
+    "precision",
+    "recall",
+    "balanced_accuracy",
+    "average_precision",
+    "mcc",
+)
 REGRESSION = ("mae", "mse", "rmse", "r2")
 
-# What one badly placed row typically costs, as a share of its class. benchmarks/verdict_calibration.py shows that with
-# it intervals stay honest for few rows and nearly perfect models.
+# What one badly placed row typically costs, as a share of its class, or of the positive rows for average precision,
+# where a false alarm at the top costs all of them. benchmarks/verdict_calibration.py shows that with it intervals stay
+# honest for few rows and nearly perfect models.
 AUC_ROW_EFFECT = 0.2
+AP_ROW_EFFECT = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +75,10 @@ def metrics_for(predictions: Predictions) -> tuple[str, ...]:
 def contributions(metric: str, predictions: Predictions) -> Contributions:
     """Return what each row contributes to a metric, in every run.
 
-    Definitions are scikit-learn's: of two classes the second one's precision, recall, F1 and ROC AUC, of more the macro
-    average (one against the rest for ROC AUC); what isn't defined counts as 0.
+    Definitions are scikit-learn's: of two classes the second one's precision, recall, F1, ROC AUC and average
+    precision, of more the macro average (one against the rest for the last two). Balanced accuracy is the mean recall
+    of the classes that have rows, Matthews correlation Gorodkin's (2004). ROC AUC is not a number where a class has no
+    rows; whatever else isn't defined counts as 0.
     """
     return _METRICS[metric](predictions)
 
@@ -127,14 +141,106 @@ def _divide(above: Floats, below: Floats) -> Floats:
     return ratio
 
 
-def _roc_auc(predictions: Predictions) -> Contributions:
-    n_classes = predictions.predicted.shape[-1]
-    classes = (1,) if n_classes == 2 else tuple(range(n_classes))
-    per_class = [_one_against_rest(predictions.truth == label, predictions.predicted[..., label]) for label in classes]
-    return _mean(per_class)
+def _balanced_accuracy(predictions: Predictions) -> Contributions:
+    """Mean recall of the classes that have rows; the only row of a class takes the class with it."""
+    truth, n_classes = predictions.truth.astype(np.int64), predictions.predicted.shape[-1]
+    right = (predictions.labels() == truth).astype(np.float64)
+    sizes: Floats = np.bincount(truth, minlength=n_classes).astype(np.float64)
+    hits: Floats = np.stack([np.bincount(truth, weights=run, minlength=n_classes) for run in right])
+    recall, present = _divide(hits, sizes), int((sizes > 0).sum())
+    total = recall.sum(axis=1, keepdims=True)
+    others, rest = total - recall[:, truth], sizes[truth] - 1
+    without = (others + _divide(hits[:, truth] - right, rest)) / np.maximum(present - (rest == 0), 1)
+    value, n = total / present, len(truth)
+    row_effect = n / (present * float(sizes[sizes > 0].min()))  # a wrong row counts most in the smallest class
+    return Contributions(value[:, 0], n * value - (n - 1) * without, row_effect)
 
 
-def _one_against_rest(positive: Booleans, scores: Floats) -> Contributions:
+def _matthews(predictions: Predictions) -> Contributions:
+    """Matthews correlation, from how many rows are right, are of each class, and are predicted to be.
+
+    With the shares of classes s among rows and p among labels it is (accuracy - s·p) / √((1 - s·s)(1 - p·p)); all of
+    these change by what one row has a part in when it is left out.
+    """
+    truth, labels = predictions.truth.astype(np.int64), predictions.labels()
+    n, n_classes = len(truth), predictions.predicted.shape[-1]
+    sizes: Floats = np.bincount(truth, minlength=n_classes).astype(np.float64)
+    given = np.stack([np.bincount(run, minlength=n_classes) for run in labels]).astype(np.float64)
+    right = (labels == truth).astype(np.float64)
+    hits, both = right.sum(axis=1, keepdims=True), (given @ sizes)[:, None]
+    squares, given_squares = float(sizes @ sizes), (given**2).sum(axis=1, keepdims=True)
+
+    value = _correlation(n, hits, both, squares, given_squares)
+    without = _correlation(
+        n - 1,
+        hits - right,
+        both - np.take_along_axis(given, truth[None], axis=1) - sizes[labels] + right,
+        squares - 2 * sizes[truth] + 1,
+        given_squares - 2 * np.take_along_axis(given, labels, axis=1) + 1,
+    )
+    row_effect = n**2 / max(n**2 - squares, n)  # one wrong label among right ones costs 1 / n / (1 - s·s)
+    return Contributions(value[:, 0], n * value - (n - 1) * without, row_effect)
+
+
+def _correlation(n: int, hits: Floats, both: Floats, squares: Floats | float, given_squares: Floats) -> Floats:
+    """Matthews correlation of n rows; 0 where all are of one class, or are said to be."""
+    return _divide(n * hits - both, np.sqrt((n**2 - squares) * (n**2 - given_squares)))
+
+
+def _against_rest(score: Callable[[Booleans, Floats], Contributions]) -> Callable[[Predictions], Contributions]:
+    """Make a score of probabilities: that of class 1, or of more than two classes the mean of each against the rest."""
+
+    def of_classes(predictions: Predictions) -> Contributions:
+        n_classes = predictions.predicted.shape[-1]
+        classes = (1,) if n_classes == 2 else tuple(range(n_classes))
+        return _mean([score(predictions.truth == label, predictions.predicted[..., label]) for label in classes])
+
+    return of_classes
+
+
+def _average_precision(positive: Booleans, scores: Floats) -> Contributions:
+    """Mean over positive rows of the precision among rows that score as high or higher; 0 without positive rows.
+
+    A row that is left out changes nothing above it, and below it a precision of right / taken to (right - itself) /
+    (taken - 1). So sums over the ranking, from above and from below, are all it takes.
+    """
+    n, n_positive = len(positive), int(positive.sum())
+    order = np.argsort(-scores, axis=1, kind="stable")
+    is_positive = positive[order].astype(np.float64)
+    first, last = _ends_of_ties(np.take_along_axis(scores, order, axis=1))
+    count = _summed(is_positive)
+    right, taken = np.take_along_axis(count, last, axis=1), last.astype(np.float64)
+
+    above = _summed(is_positive * right / taken)
+    fewer = np.maximum(taken - 1, 1)
+    kept, lost = _summed(is_positive * right / fewer), _summed(is_positive / fewer)
+    value = above[:, -1:] / max(n_positive, 1)
+    tied = right - np.take_along_axis(count, first, axis=1)  # positive rows of the same score, itself among them
+    below = kept[:, -1:] - np.take_along_axis(kept, last, axis=1)
+    below -= is_positive * (lost[:, -1:] - np.take_along_axis(lost, last, axis=1))
+    total = np.take_along_axis(above, first, axis=1) + (tied - is_positive) * (right - is_positive) / fewer + below
+    rows = np.empty(scores.shape)
+    np.put_along_axis(rows, order, n * value - (n - 1) * _divide(total, n_positive - is_positive), axis=1)
+    return Contributions(value[:, 0], rows, AP_ROW_EFFECT * n / max(n_positive, 1))
+
+
+def _ends_of_ties(ranked: Floats) -> tuple[Integers, Integers]:
+    """Where the ties begin and end (exclusively) that each place of sorted scores (runs, rows) belongs to."""
+    n = ranked.shape[1]
+    changes = np.diff(ranked, axis=1) != 0
+    edge = np.ones((len(ranked), 1), dtype=np.bool_)
+    places = np.arange(n)
+    first = np.maximum.accumulate(np.where(np.hstack([edge, changes]), places, 0), axis=1)
+    last = np.where(np.hstack([changes, edge]), places + 1, n)
+    return first, np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+
+
+def _summed(values: Floats) -> Floats:
+    """Sums of the first 0, 1, … rows, (runs, rows + 1)."""
+    return np.pad(np.cumsum(values, axis=1), ((0, 0), (1, 0)))
+
+
+def _roc_auc(positive: Booleans, scores: Floats) -> Contributions:
     """ROC AUC of scores (runs, rows), as the share of pairs of a positive and a negative row in the right order."""
     from scipy.stats import rankdata
 
@@ -204,7 +310,10 @@ _METRICS: dict[str, Callable[[Predictions], Contributions]] = {
         lambda truth, predicted: 2 * _both(truth, predicted),
         lambda truth, predicted: truth.astype(np.float64) + predicted,
     ),
-    "roc_auc": _roc_auc,
+    "roc_auc": _against_rest(_roc_auc),
+    "balanced_accuracy": _balanced_accuracy,
+    "average_precision": _against_rest(_average_precision),
+    "mcc": _matthews,
     "mae": _absolute_error,
     "mse": _squared_error,
     "rmse": _root_squared_error,

@@ -51,7 +51,7 @@ def decide(gain: float, low: float, high: float, adjusted_p: float, *, alpha: fl
 
 
 def needed(difference: float, spread: Spread, runs: int, alpha: float) -> tuple[int | None, int | None]:
-    """About how many rows, or how many seeds, would separate two models that differ as much as they seem to.
+    """About how many rows (or groups), or how many seeds, would separate two models that differ as they seem to.
 
     The other number stays as it is; None where no number would do. With so many, the interval of four in five samples
     would leave 0 out.
@@ -68,21 +68,26 @@ def needed(difference: float, spread: Spread, runs: int, alpha: float) -> tuple[
         Rate of false alarms that may be spent on this pair.
     """
     return (
-        _fewest(spread.n_rows, lambda rows: _separates(difference, _with_rows(spread, rows), alpha)),
+        cases_needed(difference, spread, alpha),
         _fewest(runs, lambda seeds: _separates(difference, _with_seeds(spread, runs, seeds), alpha)),
     )
 
 
-def _with_rows(spread: Spread, n_rows: int) -> Spread:
-    """Return what the spread would be with so many rows."""
-    times = n_rows / spread.n_rows
+def cases_needed(distance: float, spread: Spread, alpha: float) -> int | None:
+    """About how many rows, or groups, would put the end of the interval short of something so far away, as `needed`."""
+    return _fewest(spread.n_cases, lambda cases: _separates(distance, _with_cases(spread, cases), alpha))
+
+
+def _with_cases(spread: Spread, n_cases: int) -> Spread:
+    """Return what the spread would be with so many rows, or groups."""
+    times = n_cases / spread.n_cases
     of_seeds = np.maximum(spread.seeds - spread.interaction, 0.0)
     return replace(
         spread,
         rows=spread.rows / times,
         seeds=of_seeds + spread.interaction / times,
         row_freedom=spread.row_freedom * times,
-        n_rows=n_rows,
+        n_cases=n_cases,
     )
 
 

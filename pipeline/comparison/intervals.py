@@ -7,6 +7,8 @@ Seeds and rows are the two random effects of a multi-reader multi-case study: se
     rows:  variance over rows of the difference of run means / n, less what runs × rows add to it, and
     seeds: sum over both models of the variance over runs of a run's score / runs.
 
+Where rows come in groups, the groups are the cases (`clusters`), and all that is said of rows here holds for them.
+
 The two parts are known to different degrees of freedom: n - 1 for rows (less where a few rows decide), and for seeds
 Welch's, few when seeds are few. Their half-widths are therefore computed apart and added as squares (the method of
 variance estimates recovery, Zou & Donner 2008, which for variances is Graybill & Wang's, 1980). One t with
@@ -25,6 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.artifacts import Floats, Integers
+from pipeline.comparison.clusters import by_group, group_freedom
 from pipeline.comparison.contributions import Contributions
 
 _BISECTIONS = 60
@@ -41,7 +44,7 @@ class Spread:
     seed_freedom: Floats  # degrees of freedom of `seeds`; infinite where seeds are no matter of chance
     row_freedom: Floats  # degrees of freedom of `rows`
     row_effect: Floats  # what one row gone wrong can change, as in Contributions
-    n_rows: int  # different ones
+    n_cases: int  # different rows, or groups of rows
 
     def half_width(self, alpha: Floats | float) -> Floats:
         """Half of the interval that misses the truth in a share `alpha` of samples, of the shape of the spread."""
@@ -69,7 +72,7 @@ class Spread:
         )
 
     def _row_half_width(self, alpha: Floats | float) -> Floats:
-        floor = -np.log(alpha) * self.row_effect / self.n_rows
+        floor = -np.log(alpha) * self.row_effect / self.n_cases
         width: Floats = np.maximum(_student(alpha, self.row_freedom) * np.sqrt(self.rows), floor)
         return width
 
@@ -92,21 +95,24 @@ def _student(alpha: Floats | float, freedom: Floats | float) -> Floats:
 class Scores:
     """One metric of several models on the same rows, ready for any two of them to be compared.
 
-    Attributes hold a value a model, but for `means_of_rows` and `covariance`.
+    Attributes hold a value a model, but for `means_of_cases`, `covariance` and the last two. Cases are the rows
+    themselves, or the groups that they come in.
     """
 
     values: Floats  # (models,) mean over runs of the metric
     runs: Integers  # (models,)
-    means_of_rows: Floats  # (models, rows), mean over runs of the contributions
-    covariance: Floats  # (models, models) of the above over rows
+    means_of_cases: Floats  # (models, cases), mean over runs of the contributions
+    covariance: Floats  # (models, models) of the above over cases
     seeds: Floats  # (models,) variance of the mean score by the choice of seeds; NaN for a single run
     interaction: Floats  # (models,) part of it, and of the covariance's diagonal / n, that runs × rows add
     row_effect: Floats  # (models,), as in Contributions
+    n_rows: int
+    case_freedom: float  # degrees of freedom of a variance over cases that are all alike
 
     @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return int(self.means_of_rows.shape[1])
+    def n_cases(self) -> int:
+        """Number of rows, or of groups of rows."""
+        return int(self.means_of_cases.shape[1])
 
     def differences(self, first: Integers, second: Integers) -> tuple[Floats, Spread]:
         """Score of each of `first` minus that of each of `second` (indices of models), with its spread.
@@ -116,7 +122,7 @@ class Scores:
         """
         single = (self.runs[first] < 2) | (self.runs[second] < 2)
         variance = np.diag(self.covariance)
-        of_rows = (variance[first] + variance[second] - 2 * self.covariance[first, second]) / self.n_rows
+        of_rows = (variance[first] + variance[second] - 2 * self.covariance[first, second]) / self.n_cases
         parts = np.stack([self.seeds[first], self.seeds[second]])
         parts = np.where(single, 0.0, parts)
         interaction = np.where(single, 0.0, self.interaction[first] + self.interaction[second])
@@ -126,10 +132,10 @@ class Scores:
             interaction=interaction,
             seed_freedom=_welch(parts, np.stack([self.runs[first], self.runs[second]])),
             row_freedom=self._row_freedom(
-                self.means_of_rows[a] - self.means_of_rows[b] for a, b in zip(first, second, strict=True)
+                self.means_of_cases[a] - self.means_of_cases[b] for a, b in zip(first, second, strict=True)
             ),
             row_effect=np.maximum(self.row_effect[first], self.row_effect[second]),
-            n_rows=self.n_rows,
+            n_cases=self.n_cases,
         )
         return self.values[first] - self.values[second], spread
 
@@ -139,24 +145,27 @@ class Scores:
         parts = np.where(single, 0.0, self.seeds)[None]
         interaction = np.where(single, 0.0, self.interaction)
         return Spread(
-            rows=np.maximum(np.diag(self.covariance) / self.n_rows - interaction, 0.0),
+            rows=np.maximum(np.diag(self.covariance) / self.n_cases - interaction, 0.0),
             seeds=parts[0],
             interaction=interaction,
             seed_freedom=_welch(parts, self.runs[None]),
-            row_freedom=self._row_freedom(self.means_of_rows),
+            row_freedom=self._row_freedom(self.means_of_cases),
             row_effect=self.row_effect,
-            n_rows=self.n_rows,
+            n_cases=self.n_cases,
         )
 
-    def _row_freedom(self, of_rows: Iterable[Floats]) -> Floats:
-        """Degrees of freedom of each variance over rows.
+    def _row_freedom(self, of_cases: Iterable[Floats]) -> Floats:
+        """Degrees of freedom of each variance over cases.
 
         A metric without bounds may hang on a few rows. The variance of a variance grows with the excess kurtosis, and
         2 · variance² / var(variance) is what is left of n - 1. Bounded metrics have the rule of three instead.
         """
         if (self.row_effect > 0).all():
-            return np.array([self.n_rows - 1.0 for _ in of_rows])
-        return np.array([2 / (2 / (self.n_rows - 1) + _excess_kurtosis(values) / self.n_rows) for values in of_rows])
+            return np.array([self.case_freedom for _ in of_cases])
+        n = self.n_cases
+        found = np.array([2 / (2 / (n - 1) + _excess_kurtosis(values) / n) for values in of_cases])
+        least: Floats = np.minimum(found, self.case_freedom)  # the sizes of groups are in the kurtosis too
+        return least
 
 
 def _excess_kurtosis(values: Floats) -> float:
@@ -176,7 +185,7 @@ def _welch(parts: Floats, runs: Integers) -> Floats:
     return freedom
 
 
-def over_draws(values: Floats, test_share: float, row_effect: Floats, n_rows: int) -> Spread:
+def over_draws(values: Floats, test_share: float, row_effect: Floats, n_cases: int) -> Spread:
     """Spread of mean scores, or of differences, that were measured once in each of several draws.
 
     Draws of the data from their law are independent. Draws of the split from one table overlap, and the mean over them
@@ -189,30 +198,43 @@ def over_draws(values: Floats, test_share: float, row_effect: Floats, n_rows: in
         Shape (draws, ...), at least two draws.
     test_share:
         Test rows over training rows where the draws share a table, else 0.
-    row_effect, n_rows:
+    row_effect, n_cases:
         As in `Spread`, of one draw.
     """
     draws = len(values)
-    # Draws of one table meet the same test rows again, and can't meet more than there are.
-    different = n_rows * (min(draws, 1 + 1 / test_share) if test_share else draws)
+    # Draws of one table meet the same test rows (or groups) again, and can't meet more than there are.
+    different = n_cases * (min(draws, 1 + 1 / test_share) if test_share else draws)
     variance = values.var(axis=0, ddof=1) * (1 / draws + test_share)
     nothing = np.zeros(variance.shape)
     freedom = np.full(variance.shape, draws - 1.0)
     return Spread(nothing, variance, nothing, freedom, freedom, row_effect, int(different))
 
 
-def scores(models: Sequence[Contributions]) -> Scores:
-    """Gather several models' contributions of one metric on the same rows."""
+def scores(models: Sequence[Contributions], groups: Integers | None = None) -> Scores:
+    """Gather several models' contributions of one metric on the same rows.
+
+    Parameters
+    ----------
+    models:
+        Contributions of each model, (runs, rows) with as many rows each.
+    groups:
+        The group of each row, (rows,); None where rows are cases of their own.
+    """
+    n_rows = models[0].rows.shape[1]
+    if groups is not None:
+        models = [by_group(model, groups) for model in models]
     means = np.stack([model.rows.mean(axis=0) for model in models])
     apart = [_seeds_and_interaction(model.rows) for model in models]
     return Scores(
         values=np.array([float(model.values.mean()) for model in models]),
         runs=np.array([len(model.values) for model in models]),
-        means_of_rows=means,
+        means_of_cases=means,
         covariance=np.atleast_2d(np.cov(means)),
         seeds=np.array([seeds for seeds, _ in apart]),
         interaction=np.array([interaction for _, interaction in apart]),
         row_effect=np.array([model.row_effect for model in models]),
+        n_rows=n_rows,
+        case_freedom=n_rows - 1.0 if groups is None else group_freedom(groups),
     )
 
 

@@ -21,7 +21,7 @@ class Noise:
     model: str
     metric: str
     seed: float | None  # another seed, the same rows
-    test_rows: float  # as many other test rows, the same networks
+    test_rows: float  # as many other test rows (where rows come in groups, as many other groups), the same networks
     split: float | None  # other training rows (and other data of the same law)
 
 

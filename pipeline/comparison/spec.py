@@ -8,7 +8,21 @@ from pydantic import Field
 
 from pipeline.spec import Spec
 
-MetricName = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "mae", "mse", "rmse", "r2"]
+MetricName = Literal[
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "log_loss",
+    "balanced_accuracy",
+    "average_precision",
+    "mcc",
+    "mae",
+    "mse",
+    "rmse",
+    "r2",
+]
 
 
 class CompareSpec(Spec):

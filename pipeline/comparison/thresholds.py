@@ -135,7 +135,7 @@ def _plain(number: float) -> str:
     return repr(float(number)).removesuffix(".0")
 
 
-def choose(goal: Goal, truth: Integers, scores: Floats) -> Threshold:
+def choose(goal: Goal, truth: Integers, scores: Floats, groups: Integers | None = None) -> Threshold:
     """Choose the threshold that serves a goal best on some rows; a fixed one is returned as it is.
 
     Candidates lie midway between neighbouring distinct scores, and one below and one above all of them, so that every
@@ -145,7 +145,8 @@ def choose(goal: Goal, truth: Integers, scores: Floats) -> Threshold:
     candidate is nearest to 0.5.
 
     The interval is the 95 % percentile bootstrap (Efron & Tibshirani 1993, chapter 13): the rows are resampled with
-    replacement 500 times, and each time the best of the same candidates is chosen. It is a rough one. The best place
+    replacement 500 times (whole groups of rows where they come in groups, Davison & Hinkley 1997, section 3.8), and
+    each time the best of the same candidates is chosen. It is a rough one. The best place
     on a step function is not a regular estimator: its distribution is lumpy and converges slowly, and the bootstrap's
     coverage is not assured. It shows how far the choice hangs on the rows it was made on, and leaves the network as
     it is.
@@ -158,6 +159,8 @@ def choose(goal: Goal, truth: Integers, scores: Floats) -> Threshold:
         1 for the rows of class 1, else 0, shape (rows,).
     scores:
         Probability of class 1, shape (rows,).
+    groups:
+        The group of each row, shape (rows,); None where rows are independent.
 
     Raises
     ------
@@ -172,7 +175,9 @@ def choose(goal: Goal, truth: Integers, scores: Floats) -> Threshold:
     tally = _tally(truth, scores, candidates)
     merits = _merits(goal, tally(np.ones((1, len(truth)), dtype=np.int64)))
     (best,) = _best(merits, candidates)
-    chosen = [candidates[_best(_merits(goal, tally(weights)), candidates)] for weights in _resampled(len(truth))]
+    chosen = [
+        candidates[_best(_merits(goal, tally(weights)), candidates)] for weights in _resampled(len(truth), groups)
+    ]
     low, high = np.quantile(np.concatenate(chosen), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Threshold(
         float(candidates[best]),
@@ -234,12 +239,15 @@ def _tally(truth: Integers, scores: Floats, candidates: Floats) -> Callable[[Int
     return count
 
 
-def _resampled(rows: int) -> Iterator[Integers]:
+def _resampled(rows: int, groups: Integers | None) -> Iterator[Integers]:
     """Yield how often each row is drawn, a block of replicates at a time, (replicates, rows)."""
     random = np.random.default_rng(RANDOM_STATE)
+    cases = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1]
+    count = int(cases.max()) + 1
     block = max(1, CELLS_PER_BLOCK // rows)
     for start in range(0, REPLICATES, block):
-        yield random.multinomial(rows, np.full(rows, 1 / rows), size=min(block, REPLICATES - start))
+        drawn = random.multinomial(count, np.full(count, 1 / count), size=min(block, REPLICATES - start))
+        yield drawn if groups is None else drawn[:, cases]
 
 
 def _merits(goal: Goal, counts: _Counts) -> _Merits:

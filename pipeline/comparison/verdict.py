@@ -22,11 +22,19 @@ if TYPE_CHECKING:
 
 TWO_WAY = "two-way random effects"
 ROWS_ALONE = "rows alone (one seed)"
+GROUPS_ALONE = "groups alone (one seed)"
 MCNEMAR = "exact McNemar (one seed)"
 OVER_DRAWS = "corrected resampled t"
 
 Pair = tuple[str, str]  # model and baseline
-LABELLED = ("accuracy", "precision", "recall", "f1")  # metrics of labels rather than of probabilities
+LABELLED = (
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "balanced_accuracy",
+    "mcc",
+)  # metrics of labels rather than of probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +47,7 @@ class Subject:
     metric: str  # the one shown first
     test_share: float = 0.0  # test rows over training rows where resamples share one table, else 0
     labels: str = ""  # how labels are made, where not as everybody expects: "thresholds chosen for f1"
+    groups: Integers | None = None  # (rows of the table,), by row id, where rows come in groups: those are the cases
 
 
 @dataclass(frozen=True)
@@ -66,9 +75,11 @@ class Verdict:
     method: str
     seeds: tuple[int, int]  # finished runs of model and baseline
     rows: int
+    groups: int | None  # that the rows come in, and that the interval has as its cases; None where rows are cases
     resamples: int
     pairs: int  # how many the p-value is adjusted for
-    rows_needed: int | None  # None where it is decided, or where no number would do
+    rows_needed: int | None  # None where it is decided, where no number would do, or where rows come in groups
+    groups_needed: int | None  # likewise
     seeds_needed: int | None
     labels: str  # how labels are made, where the metric depends on it and it isn't as everybody expects
     sentence: str
@@ -84,6 +95,11 @@ class Measured:
     draws: tuple[Scores, ...]
     seeds: tuple[int, ...]  # finished runs a draw, the fewest where draws differ
     scale: float = 1.0  # what the margin of equivalence is a multiple of
+
+    @property
+    def n_groups(self) -> int | None:
+        """Number of groups that the rows come in; None where rows are cases of their own."""
+        return None if self.subject.groups is None else self.draws[0].n_cases
 
     @property
     def lower_is_better(self) -> bool:
@@ -107,13 +123,14 @@ class Measured:
             return found[0]
         values = np.stack([difference for difference, _ in found])
         spread = found[0][1]
-        return values.mean(axis=0), over_draws(values, self.subject.test_share, spread.row_effect, spread.n_rows)
+        return values.mean(axis=0), over_draws(values, self.subject.test_share, spread.row_effect, spread.n_cases)
 
 
 def measure(ledger: pd.DataFrame, subject: Subject, models: Sequence[str]) -> tuple[list[Draw], list[Measured]]:
     """Read one dataset's predictions, and measure every metric in every draw.
 
-    Models without a finished run in every draw are left out; nothing is measured on a single row, which has no spread.
+    Models without a finished run in every draw are left out; nothing is measured on a single row, or a single group of
+    rows, which has no spread.
 
     Raises
     ------
@@ -122,17 +139,21 @@ def measure(ledger: pd.DataFrame, subject: Subject, models: Sequence[str]) -> tu
     """
     draws = read_draws(ledger, subject.name, subject.part, subject.n_classes)
     present = tuple(model for model in models if draws and all(model in draw.models for draw in draws))
-    if not present or min(len(draw.row_ids) for draw in draws) < 2:
+    if not present or min(_case_count(draw, subject) for draw in draws) < 2:
         return draws, []
     names = metrics_for(next(iter(draws[0].models.values())))
     return draws, [_measured(name, subject, draws, present) for name in names]
+
+
+def _case_count(draw: Draw, subject: Subject) -> int:
+    return len(draw.row_ids if subject.groups is None else np.unique(subject.groups[draw.row_ids]))
 
 
 def _measured(metric: str, subject: Subject, draws: Sequence[Draw], models: tuple[str, ...]) -> Measured:
     gathered: list[Scores] = []
     for draw in draws:
         parts: list[Contributions] = [contributions(metric, draw.models[model]) for model in models]
-        gathered.append(scores(parts))
+        gathered.append(scores(parts, None if subject.groups is None else subject.groups[draw.row_ids]))
     seeds = tuple(min(len(draw.seeds[model]) for draw in draws) for model in models)
     truth = next(iter(draws[0].models.values())).truth
     return Measured(subject, metric, models, tuple(gathered), seeds, _scale(metric, truth))
@@ -208,6 +229,8 @@ def _method(measured: Measured, first: int, second: int) -> str:
     seeds = (measured.seeds[first], measured.seeds[second])
     if min(seeds) > 1:
         return TWO_WAY
+    if measured.n_groups is not None:
+        return GROUPS_ALONE  # McNemar's test takes rows for independent
     return MCNEMAR if max(seeds) == 1 and measured.metric == "accuracy" else ROWS_ALONE
 
 
@@ -246,9 +269,10 @@ def _verdict(
         equivalence=measured.margin(spec),
     )
     seeds = (measured.seeds[model], measured.seeds[baseline])
-    rows_needed, seeds_needed = None, None
+    cases_needed, seeds_needed = None, None
     if decision == "not separable" and found.difference and method == TWO_WAY:
-        rows_needed, seeds_needed = needed(found.difference, spread, min(seeds), spec.alpha / n_pairs)
+        cases_needed, seeds_needed = needed(found.difference, spread, min(seeds), spec.alpha / n_pairs)
+    in_groups = measured.n_groups is not None
     verdict = Verdict(
         dataset=measured.subject.name,
         model=measured.models[model],
@@ -267,9 +291,11 @@ def _verdict(
         method=method,
         seeds=seeds,
         rows=measured.draws[0].n_rows,
+        groups=measured.n_groups,
         resamples=len(measured.draws),
         pairs=n_pairs,
-        rows_needed=rows_needed,
+        rows_needed=None if in_groups else cases_needed,
+        groups_needed=cases_needed if in_groups else None,
         seeds_needed=seeds_needed,
         labels=measured.subject.labels if measured.metric in LABELLED else "",
         sentence="",
@@ -279,12 +305,16 @@ def _verdict(
 
 def sentence(verdict: Verdict, spec: CompareSpec, part: str) -> str:
     """Say a verdict so that it can be repeated, with its interval and what it stands on."""
+    line = f"{_claim(verdict)}: {found_words(verdict, spec)}, {_basis(verdict, part)}"
+    return ". ".join([line, *_remarks(verdict, spec)]) + "."
+
+
+def found_words(verdict: Verdict, spec: CompareSpec) -> str:
+    """Write the difference with its interval."""
     difference, low, high = amounts(verdict.metric, verdict.difference, verdict.low, verdict.high)
     points = " points" if in_points(verdict.metric) else ""
     found = f"{metric_name(verdict.metric)} {signed(difference)}{points}"
-    found += f", {100 * (1 - spec.alpha):g} % interval [{low}, {high}]"
-    line = f"{_claim(verdict)}: {found}, {_basis(verdict, part)}"
-    return ". ".join([line, *_remarks(verdict, spec)]) + "."
+    return f"{found}, {100 * (1 - spec.alpha):g} % interval [{low}, {high}]"
 
 
 def _claim(verdict: Verdict) -> str:
@@ -306,6 +336,8 @@ def _basis(verdict: Verdict, part: str) -> str:
     first, second = verdict.seeds
     seeds = count(first, "seed") if first == second else f"{first} and {second} seeds"
     rows = f"{seeds} × {count(verdict.rows, 'row')}"
+    if verdict.groups is not None:
+        rows += f" in {count(verdict.groups, 'group')}"
     if part != "test":
         rows += f" ({part} rows: there are no test rows)"
     if verdict.resamples > 1:
@@ -326,10 +358,15 @@ def _remarks(verdict: Verdict, spec: CompareSpec) -> Iterator[str]:
     if would_tell:
         yield f"If the difference is as large as it looks, about {would_tell} would tell"
     elif verdict.difference and verdict.method == TWO_WAY:
-        yield "Neither more rows nor more seeds alone would tell: it takes both"
+        cases = "rows" if verdict.groups is None else "groups"
+        yield f"Neither more {cases} nor more seeds alone would tell: it takes both"
 
 
 def needed_words(verdict: Verdict) -> str:
-    """Name the rows or seeds that would tell two models apart; empty where no number would."""
-    ways = ((verdict.rows_needed, "rows"), (verdict.seeds_needed, "seeds"))
+    """Name the rows (or groups) or seeds that would tell two models apart; empty where no number would."""
+    ways = (
+        (verdict.rows_needed, "rows"),
+        (verdict.groups_needed, "groups"),
+        (verdict.seeds_needed, "seeds"),
+    )
     return " or ".join(f"{rounded(number):,} {word}" for number, word in ways if number)

@@ -32,11 +32,13 @@ MOST_DOTS = 1500  # of one kind in a panel
 
 
 def fit_frame(split: Split) -> pd.DataFrame:
-    """Every row of a regression: row_id, part, label (the target), and x when there is just one feature."""
+    """Every row of a regression: row_id, part, label (the target), and x when the only feature is a plain number."""
     rows = np.concatenate([split.train, split.validation, split.test])
     part = np.repeat(["train", "validation", "test"], [len(split.train), len(split.validation), len(split.test)])
-    frame = pd.DataFrame({"row_id": rows, "part": part, "label": split.dataset.target[rows]})
-    return frame.assign(x=split.dataset.features[rows, 0]) if split.dataset.n_features == 1 else frame
+    dataset = split.dataset
+    frame = pd.DataFrame({"row_id": rows, "part": part, "label": dataset.target[rows]})
+    is_drawn_over_it = dataset.n_features == 1 and dataset.has_only_numbers
+    return frame.assign(x=dataset.features[rows, 0]) if is_drawn_over_it else frame
 
 
 def prediction_frame(

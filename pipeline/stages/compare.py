@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from pipeline.artifacts import Split
 from pipeline.comparison.comparability import look_notes, rows_looked_at, short
+from pipeline.comparison.intervals import Spread
 from pipeline.comparison.outcome import Outcome, outcome_json
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import Goal
-from pipeline.comparison.verdict import Pair
+from pipeline.comparison.verdict import Pair, Verdict, measure
 from pipeline.errors import BadInput
 from pipeline.stages.reporting.picture import Picture, save
 from pipeline.stages.reporting.verdict_pictures import draw_differences
-from pipeline.stages.verdict import forest_frame, verdict
+from pipeline.stages.verdict import forest_frame, subject, verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,7 @@ class CompareInput:
         return verdict(
             self.splits,
             pd.concat([_renamed(entry, entry.runs, named) for entry in self.entries], ignore_index=True),
-            pd.concat([_renamed(entry, entry.ledger, named) for entry in self.entries], ignore_index=True),
+            self._ledger,
             list(named.values()),
             spec,
             metrics=self.metrics,
@@ -84,6 +86,27 @@ class CompareInput:
             pairs=pairs(self.entries),
             goal=first.goal,
         )
+
+    @cached_property
+    def _ledger(self) -> pd.DataFrame:
+        """All predictions, by the names that models have here."""
+        named = names(self.entries)
+        return pd.concat([_renamed(entry, entry.ledger, named) for entry in self.entries], ignore_index=True)
+
+    def spread(self, verdict: Verdict) -> Spread:
+        """Return the spread of a verdict's difference, of which the verdict itself keeps the interval alone."""
+        first = self.entries[0]
+        shared = verdict.dataset in first.shared_tables
+        about = subject(self.splits[verdict.dataset], verdict.metric, first.goal, shared=shared)
+        _, measured = measure(self._ledger, about, (verdict.model, verdict.baseline))
+        (one,) = (one for one in measured if one.metric == verdict.metric)
+        return one.differences(np.array([0]), np.array([1]))[1].at(0)
+
+    def against(self, model: str) -> CompareInput:
+        """Return the same with a model of the first comparison as the baseline."""
+        first, *others = self.entries
+        spec = first.spec.model_copy(update={"baseline": model})
+        return replace(self, entries=(replace(first, spec=spec), *others))
 
     def notes(self, looks: Mapping[str, int]) -> list[str]:
         """Say what is left out, whose settings count where they differ, and how often the rows were looked at."""
@@ -134,13 +157,18 @@ def _counts(entries: Sequence[Entry]) -> Counter[str]:
 
 def write(source: CompareInput, looks: Mapping[str, int], folder: Path) -> Path:
     """Write verdicts.json and the forest plots; returns the folder."""
+    write_verdicts(source, looks, folder)
+    for picture in forests(source):
+        save(picture.draw(), folder / f"{picture.name}.png")
+    return folder
+
+
+def write_verdicts(source: CompareInput, looks: Mapping[str, int], folder: Path) -> None:
+    """Write verdicts.json alone."""
     plain = outcome_json(source.outcome, rows_looked_at(source.splits, looks))  # refuses what it can't compare
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"compared": source.run_ids, **plain}, indent=1, ensure_ascii=False) + "\n"
     (folder / "verdicts.json").write_text(text, encoding="utf-8")
-    for picture in forests(source):
-        save(picture.draw(), folder / f"{picture.name}.png")
-    return folder
 
 
 def forests(source: CompareInput) -> Iterator[Picture]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,33 @@ def fit_encoding(columns: Sequence[Column], names: Sequence[str], features: Floa
         n_numbers += len(places) if treatment == "numbers" else 0
     transformer = ColumnTransformer(steps, sparse_threshold=0).fit(features[:1])
     return Encoding(transformer, tuple(inputs), n_numbers)
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What is done to one feature."""
+
+    filling: float | None = None  # what stands in for a missing value; None of categories
+    tells_missing: bool = False  # whether a further input says that the value was missing
+    known: tuple[str, ...] = ()  # the categories that have an input
+    number: int | None = None  # place among the inputs that are scaled
+
+
+def treatments(encoding: Encoding, columns: Sequence[Column]) -> list[Treatment]:
+    """Say what an encoding does to each feature, (features,)."""
+    found: dict[int, Treatment] = {}
+    for _, frozen, places in encoding.transformer.transformers_:
+        fitted = frozen.estimator
+        if hasattr(fitted, "categories_"):
+            for place, codes in zip(places, fitted.categories_, strict=True):
+                names = tuple(columns[place].categories[int(code)] for code in codes if not np.isnan(code))
+                found[place] = Treatment(known=names, tells_missing=bool(np.isnan(codes).any()))
+            continue
+        indicated = set(fitted.indicator_.features_.tolist())
+        for order, (place, filling) in enumerate(zip(places, fitted.statistics_.tolist(), strict=True)):
+            number = order if _treatment(columns[place]) == "numbers" else None
+            found[place] = Treatment(filling, order in indicated, number=number)
+    return [found[place] for place in range(len(columns))]
 
 
 def numbers_among(encoding: Encoding, features: Floats) -> Floats:

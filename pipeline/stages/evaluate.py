@@ -7,6 +7,7 @@ watches the test rows too; the report says so.)
 from __future__ import annotations
 
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,8 +30,19 @@ from pipeline.labels import predicted_labels
 if TYPE_CHECKING:
     import pandas as pd
 
-CLASSIFICATION_METRICS = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")
+CLASSIFICATION_METRICS = (
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "log_loss",
+    "balanced_accuracy",
+    "average_precision",
+    "mcc",
+)
 REGRESSION_METRICS = ("mae", "mse", "rmse", "r2")
+_OF_PROBABILITIES = ("log_loss", "roc_auc", "average_precision")  # the others are of labels
 METRICS_VERSION = "1"  # raise it when a definition changes: runs of other versions aren't compared
 LATENCY_CALLS = 20
 
@@ -46,9 +58,10 @@ def evaluate(split: Split, trained: TrainedModel, goal: Goal = HALF) -> Evaluate
 
     threshold = _threshold(split, trained, goal)
     value = threshold.value if threshold else np.nan
-    parts: tuple[Part, ...] = ("validation", "test")
+    # scikit-learn predicts no table without rows
+    parts: list[Part] = [part for part in ("validation", "test") if len(split.rows(part))]
     predictions = pd.concat([_prediction_frame(split, trained, part, value) for part in parts], ignore_index=True)
-    metrics = {**_final_metrics(split, predictions, value), **best_epoch(trained)}
+    metrics = {**final_metrics(split, predictions, value), **best_epoch(trained)}
     return EvaluatedModel(trained, metrics, predictions, threshold, _latency(split, trained.network))
 
 
@@ -70,8 +83,10 @@ def metrics_of(task: Task) -> tuple[str, ...]:
 def classification_metric(name: str, truth: Integers, probabilities: Floats, threshold: float = 0.5) -> float:
     """One of the classification metrics, by scikit-learn.
 
-    Two classes: of class 1, at a probability above the threshold. More: the macro average, and one-vs-rest for ROC
-    AUC. A class that is never predicted has precision 0.
+    Two classes: precision, recall, F1, ROC AUC and average precision are those of class 1, at a probability above the
+    threshold where labels are needed. More: the macro average, one-vs-rest for the last two. Balanced accuracy is the
+    mean recall of the classes that have rows; Matthews correlation lies in -1…1, and is Gorodkin's (2004) for more than
+    two classes. Where a class has no rows, ROC AUC is not a number; whatever else isn't defined counts as 0.
 
     Parameters
     ----------
@@ -82,21 +97,40 @@ def classification_metric(name: str, truth: Integers, probabilities: Floats, thr
     threshold:
         On the probability of class 1; of more than two classes the likeliest is taken.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes without rows; what they count as is said above
+        if name in _OF_PROBABILITIES:
+            return _probability_metric(name, truth, probabilities)
+        return _label_metric(name, truth, predicted_labels(probabilities, threshold), probabilities.shape[1])
+
+
+def _probability_metric(name: str, truth: Integers, probabilities: Floats) -> float:
     from sklearn import metrics
 
     classes = np.arange(probabilities.shape[1])
-    two = len(classes) == 2
     if name == "log_loss":
         return float(metrics.log_loss(truth, probabilities, labels=classes))
+    if len(classes) == 2:
+        score = metrics.roc_auc_score if name == "roc_auc" else metrics.average_precision_score
+        return float(score(truth, probabilities[:, 1]))
     if name == "roc_auc":
-        scores = probabilities[:, 1] if two else probabilities
-        return float(metrics.roc_auc_score(truth, scores, multi_class="ovr", labels=None if two else classes))
-    labels = predicted_labels(probabilities, threshold)
-    if name == "accuracy":
-        return float(metrics.accuracy_score(truth, labels))
+        return float(metrics.roc_auc_score(truth, probabilities, multi_class="ovr", labels=classes))
+    return float(metrics.average_precision_score(truth[:, None] == classes, probabilities))
+
+
+def _label_metric(name: str, truth: Integers, labels: Integers, n_classes: int) -> float:
+    from sklearn import metrics
+
+    of_all = {
+        "accuracy": metrics.accuracy_score,
+        "balanced_accuracy": metrics.balanced_accuracy_score,
+        "mcc": metrics.matthews_corrcoef,
+    }
+    if name in of_all:
+        return float(of_all[name](truth, labels))
     score = {"precision": metrics.precision_score, "recall": metrics.recall_score, "f1": metrics.f1_score}[name]
-    average = "binary" if two else "macro"
-    return float(score(truth, labels, labels=classes, average=average, zero_division=0))
+    average = "binary" if n_classes == 2 else "macro"
+    return float(score(truth, labels, labels=np.arange(n_classes), average=average, zero_division=0))
 
 
 def regression_metric(name: str, truth: Floats, predicted: Floats) -> float:
@@ -163,11 +197,14 @@ def _threshold(split: Split, trained: TrainedModel, goal: Goal) -> Threshold | N
     """Choose on the validation rows; None unless there are two classes."""
     if split.dataset.task != "binary":
         return None
-    scores = predict(trained.network, split, split.validation)[:, 1]
-    return choose(goal, split.dataset.target[split.validation].astype(np.int64), scores)
+    rows, groups = split.validation, split.dataset.groups
+    scores = predict(trained.network, split, rows)[:, 1] if len(rows) else np.empty(0)
+    truth = split.dataset.target[rows].astype(np.int64)
+    return choose(goal, truth, scores, None if groups is None else groups[rows])
 
 
-def _final_metrics(split: Split, predictions: pd.DataFrame, threshold: float) -> dict[str, float]:
+def final_metrics(split: Split, predictions: pd.DataFrame, threshold: float) -> dict[str, float]:
+    """Every metric that the target has, of one run's predictions of a dataset's final rows, as the ledger has them."""
     final = predictions[predictions["split"] == split.final]
     truth = final["label"].to_numpy()
     if split.dataset.task == "regression":

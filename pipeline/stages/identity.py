@@ -13,7 +13,7 @@ from pipeline.stages.encoding import VERSION
 
 
 def data_identity(split: Split, goal: Goal) -> dict[str, Any]:
-    """Name everything that determines a run's values apart from its model: data, rows, scaling, threshold."""
+    """Name everything that determines a run's values apart from its model: data, rows, weights, scaling, threshold."""
     rows = hashlib.sha256()
     for array in (split.train, split.validation, split.test, split.center, split.scale):
         rows.update(np.ascontiguousarray(array).tobytes() + b"|")
@@ -24,6 +24,8 @@ def data_identity(split: Split, goal: Goal) -> dict[str, Any]:
     }
     if split.encoding:
         identity["encoding"] = VERSION
+    if split.dataset.weights is not None:
+        identity["weights"] = hashlib.sha256(split.dataset.weights[split.train].tobytes()).hexdigest()
     if split.dataset.task == "binary" and not goal.is_default:
         identity["threshold"] = goal.rule
     return identity

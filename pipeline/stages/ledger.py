@@ -92,9 +92,23 @@ def _run_row(model: EvaluatedModel, run_id: str) -> dict[str, object]:
         "train_seconds": trained.seconds,
         "predict_seconds": model.predict_seconds,
         "failure": trained.failure or "",
-        "note": "; ".join(trained.network.notes) if isinstance(trained.network, FittedEstimator) else "",
+        "note": _note(trained),
         "resample": trained.resample,
     }
+
+
+def _note(trained: TrainedModel) -> str:
+    """What to know of a model run."""
+    if isinstance(trained.network, FittedEstimator):
+        return "; ".join(trained.network.notes)
+    given = trained.params.get("class_weight")
+    if given is None:
+        return ""
+    weights = given if isinstance(given, str) else ", ".join(f"{name} {weight:g}" for name, weight in given.items())
+    return (
+        f"trained with class weights ({weights}), so its probabilities lean towards the classes that weigh more;"
+        " its train loss is the weighted one, all other numbers count every row once"
+    )
 
 
 def _threshold_row(threshold: Threshold | None) -> dict[str, object]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pipeline.artifacts import Part, Split
+from pipeline.stages.weighting import train_weights
 from pipeline.training.spec import LossName, ModelSpec
 
 if TYPE_CHECKING:
@@ -40,8 +44,14 @@ def population_member(spec: ModelSpec, seed: int) -> Member:
 
 
 def population_rows(split: Split, part: Part) -> Rows:
-    """Scaled rows of one part."""
+    """Scaled rows of one part, all of which count the same."""
     from pipeline.training.population import Rows
 
     rows = split.rows(part)
     return Rows(split.scaled_features(rows), split.scaled_target(rows))
+
+
+def training_rows(split: Split, spec: ModelSpec) -> Rows:
+    """Scaled train rows, with their weights where a dataset or a spec has any."""
+    weights = train_weights(split, spec.training.class_weight)
+    return replace(population_rows(split, "train"), weights=None if weights is None else weights.astype(np.float32))

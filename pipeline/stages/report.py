@@ -17,6 +17,7 @@ from pipeline.stages.reporting.page import render
 from pipeline.stages.reporting.picture import PageImage, Picture, save
 from pipeline.stages.reporting.pictures import all_pictures
 from pipeline.stages.reporting.source import ReportInput
+from pipeline.stages.text_cells import with_text_cells
 
 IN_A_TASK = 4  # pictures: enough of them to outweigh handing their source to another process
 SIGNIFICANT_DIGITS = "%.6g"  # of the numbers behind a picture: more than it shows
@@ -112,7 +113,9 @@ def draw(task: DrawTask) -> Drawn:
 
 
 def _drawn(folder: Path, picture: Picture, svg: bool) -> tuple[str, PageImage]:
-    picture.frame().to_csv(folder / f"{picture.name}.csv", index=False, float_format=SIGNIFICANT_DIGITS)
+    with_text_cells(picture.frame()).to_csv(
+        folder / f"{picture.name}.csv", index=False, float_format=SIGNIFICANT_DIGITS
+    )
     figure, file = picture.draw(), folder / f"{picture.name}.png"
     save(figure, file)
     if svg:
@@ -121,7 +124,7 @@ def _drawn(folder: Path, picture: Picture, svg: bool) -> tuple[str, PageImage]:
 
 
 def as_webp(file: Path) -> bytes:
-    """Return a picture as WebP: half of the PNG's size, and the very same pixels."""
+    """Return a picture as lossless WebP: smaller than the PNG, and the very same pixels."""
     from PIL import Image
 
     inline = io.BytesIO()

@@ -24,6 +24,7 @@ from pipeline.units import metric_name
 
 SHOWN = (
     "headline",
+    "importance",
     "boundaries",
     "slices",
     "fit",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from pipeline.artifacts import Dataset, Encoding, Floats, Integers, Split
 from pipeline.errors import BadInput
 from pipeline.spec import Spec
 from pipeline.stages.encoding import fit_encoding, numbers_among
+from pipeline.stages.parting import Parted, take_groups, take_latest, windows
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 ScalerName = Literal["standard", "minmax", "robust", "none"]
@@ -24,6 +26,16 @@ class SplitSpec(Spec):
     `test_size` and `validation_size` are shares of the whole table, or numbers of rows. One of them may be 0: without
     validation rows the test rows are watched during training; without test rows the final numbers come from the
     validation rows. Both are said wherever it matters.
+
+    Two columns of a table from a file change who goes where; only one of them can be given.
+
+    `group` names what rows belong to, such as a customer: all rows of one group go to one part. Sizes are still those
+    of rows, and are met as nearly as whole groups allow; with `stratify` so are the shares of the classes. The final
+    part has at least two groups, since the verdict takes groups for its cases.
+
+    `time` names when rows were: the test rows are the latest, the validation rows those before, and models are trained
+    on the earliest. Rows of one time go to the later part together. `stratify`, `shuffle` and `random_state` have no
+    say then.
     """
 
     test_size: NonNegativeInt | Share = 0.2
@@ -42,6 +54,11 @@ class SplitSpec(Spec):
                 "test_size and validation_size are both 0, so nothing could be measured",
                 remedy="give one of them a share, such as 0.2",
             )
+        if self.group is not None and self.time is not None:
+            raise BadInput(
+                "group and time are both given",
+                remedy="give group to keep rows of one group together, or time to test on the latest rows",
+            )
         if isinstance(self.test_size, float) and isinstance(self.validation_size, float):
             total = self.test_size + self.validation_size
             if total >= 1:
@@ -57,12 +74,14 @@ def split(dataset: Dataset, spec: SplitSpec, resample: int = 0) -> Split:
 
     With the same `random_state`, the test rows are those of scikit-learn's ``train_test_split(rows, test_size=…)``, and
     the validation rows those of a second such split of the rest. Resample r is drawn with `random_state + r`.
+    Rows that come in groups, or in time, are parted as `SplitSpec` says.
 
     Raises
     ------
     BadInput
-        When a part would be empty or lack a class.
+        When a part would be empty or lack a class, or the table has no groups or times to part by.
     """
+    _check_columns(dataset, spec)
     spec = spec.model_copy(update={"random_state": spec.random_state + resample})
     everything = dataset.labelled
     n_test, n_validation = (_row_count(size, len(everything)) for size in (spec.test_size, spec.validation_size))
@@ -93,28 +112,36 @@ def undivided(dataset: Dataset, scaler: ScalerName) -> Split:
 def folds(split: Split, spec: SplitSpec, count: int) -> tuple[Split, ...]:
     """Part the training and validation rows for cross-validation, in a table that holds no others.
 
-    Each fold has its own scaling, fitted on its own training rows.
+    Each fold has its own scaling, fitted on its own training rows. Groups stay whole (`GroupKFold`,
+    `StratifiedGroupKFold`); in time, later rows are predicted from all earlier ones (`TimeSeriesSplit`).
 
     Raises
     ------
     BadInput
-        When there are fewer rows, or fewer of some class, than folds.
+        When there are fewer rows, groups or times, or fewer rows of some class, than folds.
     """
-    from sklearn.model_selection import KFold, StratifiedKFold
-
     table = _take(split.dataset, np.concatenate([split.train, split.validation]))
-    rows = np.arange(len(table.target), dtype=np.int64)
+    none = np.empty(0, dtype=np.int64)
+    parts = _folds_of_rows(table, spec, count) if table.times is None else windows(table.times, count)
+    return tuple(_fit(table, train, validation, none, spec.scaler) for train, validation in parts)
+
+
+def _folds_of_rows(table: Dataset, spec: SplitSpec, count: int) -> Iterator[Parted]:
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
     stratified = spec.stratify and table.task != "regression"
-    fewest = int(np.bincount(table.target.astype(int)).min()) if stratified else len(rows)
+    fewest = int(np.bincount(table.target.astype(int)).min()) if stratified else len(table.target)
+    kind = "rows of the rarest class" if stratified else "rows"
+    if table.groups is not None and (n_groups := len(np.unique(table.groups))) < count:
+        fewest, kind = n_groups, "groups"
     if fewest < count:
-        kind = "rows of the rarest class" if stratified else "rows"
-        raise BadInput(f"{count} folds, but {fewest} {kind}", remedy="use fewer folds, or more rows")
-    make = StratifiedKFold if stratified else KFold
+        raise BadInput(f"{count} folds, but {fewest} {kind}", remedy=f"use fewer folds, or more {kind.split()[0]}")
+    if table.groups is None:
+        make = StratifiedKFold if stratified else KFold
+    else:
+        make = StratifiedGroupKFold if stratified else GroupKFold
     parts = make(count, shuffle=spec.shuffle, random_state=spec.random_state if spec.shuffle else None)
-    return tuple(
-        _fit(table, rows[train], rows[validation], rows[:0], spec.scaler)
-        for train, validation in parts.split(rows, table.target)
-    )
+    yield from parts.split(table.target, table.target, table.groups)
 
 
 def _take(dataset: Dataset, rows: Integers) -> Dataset:
@@ -157,10 +184,41 @@ def _row_count(size: float, n_rows: int) -> int:
     return math.ceil(size * n_rows) if isinstance(size, float) else size
 
 
-def _part(dataset: Dataset, rows: Integers, size: int, spec: SplitSpec, field: str) -> tuple[Integers, Integers]:
-    """Return (what stays, what is taken)."""
+def _check_columns(dataset: Dataset, spec: SplitSpec) -> None:
+    for field, column, values in (("group", spec.group, dataset.groups), ("time", spec.time, dataset.times)):
+        if column is not None and values is None:
+            raise BadInput(
+                f"{column!r}: {dataset.name} has no such column, not being a table from a file",
+                field=field,
+                remedy="remove it, or give it to the datasets that have it",
+            )
+    if dataset.groups is not None and not spec.shuffle:
+        raise BadInput("groups are drawn, not kept in order", field="shuffle", remedy="remove it, or group")
+
+
+def _part(dataset: Dataset, rows: Integers, size: int, spec: SplitSpec, field: str) -> Parted:
+    """Return the ids of (what stays, what is taken)."""
     if not size:
         return rows, rows[:0]
+    if dataset.times is None and dataset.groups is None:
+        return _drawn(dataset, rows, size, spec, field)
+    if dataset.times is not None:
+        stays, taken = take_latest(dataset.times[rows], size)
+    else:
+        assert dataset.groups is not None
+        stays, taken = take_groups(
+            dataset.groups[rows],
+            dataset.target[rows].astype(np.int64) if spec.stratify and dataset.task != "regression" else None,
+            size,
+            least=1 if field == "validation_size" and spec.test_size else 2,
+            least_left=2 if field == "test_size" and spec.validation_size else 1,
+            random_state=spec.random_state,
+        )
+    return rows[stays], rows[taken]
+
+
+def _drawn(dataset: Dataset, rows: Integers, size: int, spec: SplitSpec, field: str) -> Parted:
+    """Draw rows, each for itself."""
     from sklearn.model_selection import train_test_split
 
     stratified = spec.stratify and dataset.task != "regression"
@@ -189,7 +247,9 @@ def _check_classes(dataset: Dataset, parts: dict[str, Integers]) -> None:
             names = ", ".join(dataset.class_names[label] for label in missing)
             raise BadInput(
                 f"the {part} rows have none of class {names}",
-                remedy="set stratify: true, enlarge that part, or use another random_state",
+                remedy="set stratify: true, enlarge that part, or use another random_state"
+                if dataset.times is None
+                else "set other sizes, or don't part by time: rows of that class may be of one time alone",
             )
 
 

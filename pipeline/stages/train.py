@@ -13,7 +13,7 @@ from pipeline.artifacts import Split, TrainedModel
 from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.stages.baselines.fitting import Baseline, fit_baseline
 from pipeline.stages.identity import data_identity
-from pipeline.stages.populations import population_member, population_rows, population_shape
+from pipeline.stages.populations import population_member, population_rows, population_shape, training_rows
 from pipeline.stages.tune import Candidate
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def train(task: TrainTask, announce: Callable[[Population], None] | None = None)
     outcomes = train_population(
         _shape(task, candidate),
         _members(task, candidate),
-        population_rows(task.split, "train"),
+        training_rows(task.split, candidate.spec),
         population_rows(task.split, task.split.monitored),
         memory=task.memory,
         announce=tell,
@@ -85,7 +85,7 @@ def fingerprint(split: Split, candidate: Candidate, seed: int, goal: Goal = HALF
     identity = {
         "stage_version": STAGE_VERSION,
         **data_identity(split, goal),
-        "model": candidate.spec.model_dump(mode="json"),
+        "model": candidate.spec.identity(),
         "loss": candidate.loss,
         "seed": seed,
     }
@@ -149,6 +149,7 @@ def run_params(candidate: Candidate, seed: int, resample: int) -> dict[str, Any]
         "epochs": training.epochs,
         "batch_size": training.batch_size,
         "loss": candidate.loss,
+        "class_weight": training.class_weight,
     }
 
 

@@ -29,6 +29,7 @@ from pipeline.stages.tuning.spec import (
     most,
 )
 from pipeline.stages.tuning.trials import Proposal, TrialOutcome, TrialsTask, rungs, train_trials
+from pipeline.stages.weighting import check_class_weight, train_weights
 from pipeline.training.spec import LossName, ModelSpec
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ class SearchPlan:
         for fold in self.folds:
             for array in (fold.dataset.features, fold.dataset.target, fold.train, fold.validation, fold.scale):
                 rows.update(array.tobytes() + b"|")
-        fixed = configure(self.given, {}).model_dump(mode="json")
+            if fold.dataset.weights is not None:
+                rows.update(fold.dataset.weights.tobytes() + b"|")
+        fixed = configure(self.given, {}).identity()
         for key in space:
             (fixed if key in fixed else fixed["training"]).pop(key, None)
         if "depth" in space or "width" in space:
@@ -120,11 +123,14 @@ def settle(split: Split, model: str, spec: ModelSpec) -> Candidate:
     Raises
     ------
     BadInput
-        When the model's loss doesn't fit the dataset's target, or its batches are larger than the training part.
+        When the model's loss or class weights don't fit the dataset's target, or its batches are larger than the
+        training part.
     """
     with naming_field(f"models.{model}.training"):
         loss = spec.training.loss_for(split.dataset.task)
         _check_batch(spec.training.batch_size, split, "batch_size")
+        check_class_weight(spec.training.class_weight, split.dataset)
+        train_weights(split, spec.training.class_weight)  # which may be refused
     return Candidate(split.dataset.name, model, spec, loss)
 
 

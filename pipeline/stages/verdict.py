@@ -49,7 +49,7 @@ def verdict(
     goal:
         What thresholds were chosen for.
     """
-    subjects = [_subject(split, metrics[name], goal, shared=name in shared_tables) for name, split in splits.items()]
+    subjects = [subject(split, metrics[name], goal, shared=name in shared_tables) for name, split in splits.items()]
     known = {name: truth for name, split in splits.items() if (truth := known_truth(split)) is not None}
     return conclude(ledger, runs, subjects, models, spec, known, pairs)
 
@@ -63,7 +63,8 @@ def known_truth(split: Split) -> KnownTruth | None:
     return KnownTruth(str(dataset.recipe["make"]), law, law.posterior(dataset.features))
 
 
-def _subject(split: Split, metric: str, goal: Goal, *, shared: bool) -> Subject:
+def subject(split: Split, metric: str, goal: Goal, *, shared: bool) -> Subject:
+    """Return what the comparison has to know of a dataset; `shared` where resamples split one table."""
     n_final, n_train = len(split.rows(split.final)), len(split.train)
     n_classes = len(split.dataset.class_names)
     return Subject(
@@ -73,6 +74,7 @@ def _subject(split: Split, metric: str, goal: Goal, *, shared: bool) -> Subject:
         metric,
         test_share=n_final / n_train if shared else 0.0,
         labels=goal.words if n_classes == 2 else "",
+        groups=split.dataset.groups,
     )
 
 

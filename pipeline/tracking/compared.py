@@ -60,7 +60,7 @@ def read_compared(given: Sequence[str]) -> CompareInput:
     """
     _check_spelling(given)
     client = connect()
-    run_ids = tuple(dict.fromkeys(_find(client, text).info.run_id for text in given))
+    run_ids = tuple(dict.fromkeys(find_run(client, text).info.run_id for text in given))
     _check_count(run_ids)
     chosen = _choose(client, run_ids)
     cells, left_out = _shared(chosen)
@@ -92,7 +92,7 @@ def read_side_by_side(given: Sequence[str]) -> SideBySide:
     """
     _check_spelling(given)
     client = connect()
-    parents = [_comparison(_find(client, text)) for text in given]
+    parents = [_comparison(find_run(client, text)) for text in given]
     run_ids = tuple(parent.info.run_id for parent in parents)
     _check_count(tuple(dict.fromkeys(run_ids)))
     chosen = [_Chosen(parent, _whole(client, parent)) for parent in parents]
@@ -162,9 +162,14 @@ def _entry(side: ReportInput, run_ids: Collection[str]) -> Entry:
 def _check_spelling(given: Sequence[str]) -> None:
     """Refuse what can't be ids before the store is touched, which may not be there yet."""
     for text in given:
-        if not re.fullmatch("[0-9a-f]{8,32}", text):
-            raise BadInput("is no run id", field=text, remedy="give its 32 digits, or the first 8 or more of them")
+        check_spelled(text)
     _check_count(tuple(dict.fromkeys(given)))
+
+
+def check_spelled(text: str) -> None:
+    """Refuse what can't be a run id, nor the beginning of one."""
+    if not re.fullmatch("[0-9a-f]{8,32}", text):
+        raise BadInput("is no run id", field=text, remedy="give its 32 digits, or the first 8 or more of them")
 
 
 def _check_count(run_ids: Sequence[str]) -> None:
@@ -172,7 +177,8 @@ def _check_count(run_ids: Sequence[str]) -> None:
         raise BadInput("is the only run named", field=run_ids[0], remedy="name at least two different ones")
 
 
-def _find(client: MlflowClient, text: str) -> Run:
+def find_run(client: MlflowClient, text: str) -> Run:
+    """Return the one run whose id begins so."""
     found = list(all_runs(client, f"attributes.run_id LIKE '{text}%'"))
     if not found:
         raise BadInput(
@@ -191,7 +197,7 @@ def _choose(client: MlflowClient, run_ids: Sequence[str]) -> list[_Chosen]:
         if run.data.tags.get(records.ROLE) == "comparison":
             chosen[run_id, ""] = _Chosen(run, _whole(client, run))
             continue
-        parent = _parent(client, run, run_ids)
+        parent = comparison_of(client, run, run_ids)
         chosen.setdefault((parent.info.run_id, run.data.params["model"]), _Chosen(parent, [])).runs.append(run)
     for run in (run for one in chosen.values() for run in one.runs):
         if records.ROWS not in run.data.tags:
@@ -200,8 +206,8 @@ def _choose(client: MlflowClient, run_ids: Sequence[str]) -> list[_Chosen]:
     return list(chosen.values())
 
 
-def _parent(client: MlflowClient, run: Run, run_ids: Sequence[str]) -> Run:
-    """Return the comparison that a finished model run belongs to."""
+def comparison_of(client: MlflowClient, run: Run, named: Collection[str] = ()) -> Run:
+    """Return the finished comparison that a finished model run belongs to, and that isn't named itself."""
     run_id, role = run.info.run_id, run.data.tags.get(records.ROLE, "not one of Photofinish")
     if role != "model":
         problem = f"is neither a comparison nor a model run ({role})"
@@ -209,7 +215,7 @@ def _parent(client: MlflowClient, run: Run, run_ids: Sequence[str]) -> Run:
     if run.data.tags.get(records.STATUS) != "complete":
         raise BadInput(f"isn't finished ({run.info.status})", field=run_id, remedy=AGAIN)
     parent = run.data.tags[records.PARENT]
-    if parent in run_ids:
+    if parent in named:
         raise BadInput(f"belongs to {parent}, which is named too", field=run_id, remedy="name one of them")
     return _finished(client.get_run(parent), run_id)
 

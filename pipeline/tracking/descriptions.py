@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pipeline.artifacts import EvaluatedModel, FittedEstimator, Split
 from pipeline.comparison.verdict import Verdict
+from pipeline.stages.promote import Contender, Ruling
 from pipeline.units import in_points, metric_name
 
 LONGEST_TAG = 8000  # MLflow cuts longer ones without a word
@@ -95,3 +96,9 @@ def _first_scores(model: EvaluatedModel) -> dict[str, float]:
 
 def _score(metric: str, value: float) -> str:
     return f"{100 * value:.1f} %" if in_points(metric) else f"{value:.3g}"
+
+
+def version_note(candidate: Contender, ruling: Ruling) -> str:
+    """Describe a version in the model registry: what it is, and why it is champion."""
+    what = " · ".join(escaped(name) for name in (candidate.experiment, candidate.dataset, candidate.model))
+    return f"**{what}**, run `{candidate.run_id}`.\n\n{escaped(ruling.sentence)}"

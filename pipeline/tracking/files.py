@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.artifacts import Column, Dataset, Encoding, Floats, Integers, Search, Split, Trial
+from pipeline.artifacts import Column, Dataset, Encoding, Floats, Integers, Search, Split, Trial, describe
 from pipeline.stages.trusted import load_trusted, save_trusted
 
 SEARCHES = "tuning.json"
@@ -28,6 +28,9 @@ def save_split(split: Split, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(dataset.features, columns=list(_column_names(dataset)))
     table["target"] = dataset.target
+    for column, values in (("group", dataset.groups), ("time", dataset.times), ("weight", dataset.weights)):
+        if values is not None:
+            table[column] = values
     # Rows keep their order within a part (an unshuffled or shuffled split alike), so ranks are stored, not flags.
     for part in PARTS:
         ranks = np.full(len(table), -1, dtype=np.int64)
@@ -45,7 +48,8 @@ def save_split(split: Split, folder: Path) -> None:
         "scale": split.scale.tolist(),
         "target_center": split.target_center,
         "target_scale": split.target_scale,
-        "columns": [asdict(column) for column in dataset.columns],
+        "columns": describe(dataset.columns),
+        "reading": dict(dataset.reading),
         "notices": list(dataset.notices),
         "inputs": list(split.input_names),
     }
@@ -73,7 +77,11 @@ def load_split(name: str, folder: Path, resample: int = 0) -> Split:
         source=description["source"],
         digest=description["digest"],
         recipe=description.get("recipe", {}),  # those that Photofinish 0.1 wrote have none
+        groups=_optional(table, "group"),
+        times=_optional(table, "time"),
+        weights=_optional(table, "weight"),
         columns=tuple(_column(plain) for plain in description.get("columns", ())),
+        reading=description.get("reading", {}),
         notices=tuple(description.get("notices", ())),
     )
     train, validation, test = (_rows(table[f"{part}_rank"].to_numpy()) for part in PARTS)
@@ -129,6 +137,11 @@ def _search(plain: dict[str, Any]) -> Search:
     )
     best = next(trial for trial in trials if trial.number == plain["best"])
     return Search(**{**plain, "trials": trials, "best": best, "edges": tuple(plain["edges"])})
+
+
+def _optional(table: pd.DataFrame, column: str) -> Any:
+    """Values of a column that not every table has."""
+    return table[column].to_numpy() if column in table else None
 
 
 def _folder_of(resample: int, folder: Path) -> Path:

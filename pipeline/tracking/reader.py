@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,12 +14,15 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from pipeline.artifacts import Split
 from pipeline.comparison.comparability import Terms, check, short
 from pipeline.errors import BadInput, StoreError
 from pipeline.experiment import check as check_experiment
 from pipeline.experiment import read_yaml, to_yaml
 from pipeline.stages.baselines.spec import KEY
 from pipeline.stages.baselines.storage import load_estimator
+from pipeline.stages.checks import check_data
+from pipeline.stages.evaluate import final_metrics, metrics_of
 from pipeline.stages.reporting.source import ReportInput, Representative, median_runs
 from pipeline.tracking import records
 from pipeline.tracking.files import load_searches, load_split
@@ -75,6 +78,7 @@ def read_comparison(run_id: str) -> ReportInput:
             ledger = pd.read_parquet(folder / "predictions.parquet")
             if "threshold" not in ledger:  # made before there was a choice
                 ledger["threshold"] = runs["threshold_low"] = runs["threshold_high"] = 0.5
+            runs = _with_later_metrics(runs, ledger, splits)
             history = pd.read_parquet(folder / "history.parquet")
             searches = load_searches(folder)
             provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
@@ -90,6 +94,7 @@ def read_comparison(run_id: str) -> ReportInput:
         models=tuple(experiment.models),
         metrics=metrics,
         splits=splits,
+        findings=check_data(splits),
         resamples=experiment.resamples,
         shared_tables=experiment.shared_tables,
         runs=runs,
@@ -111,6 +116,22 @@ def read_comparison(run_id: str) -> ReportInput:
             if records.looks_metric(name) in run.data.metrics
         },
     )
+
+
+def _with_later_metrics(runs: pd.DataFrame, ledger: pd.DataFrame, splits: Mapping[str, Split]) -> pd.DataFrame:
+    """Add the metrics that came after a comparison was made; its predictions hold them."""
+    tasks = [splits[name].dataset.task for name in ledger["dataset"].unique()]
+    known = dict.fromkeys(metric for task in tasks for metric in metrics_of(task))
+    missing = [metric for metric in known if metric not in runs]
+    if not missing:
+        return runs
+    found = {
+        run_id: final_metrics(
+            splits[own["dataset"].iloc[0]], own.dropna(axis="columns", how="all"), own["threshold"].iloc[0]
+        )
+        for run_id, own in ledger.groupby("run_id")
+    }
+    return runs.join(pd.DataFrame.from_dict(found, orient="index")[missing], on="run_id")
 
 
 def model_runs(client: MlflowClient, run_id: str) -> list[Run]:

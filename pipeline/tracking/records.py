@@ -20,12 +20,14 @@ from pipeline.artifacts import (
     Threshold,
     TrainedModel,
     Trial,
+    describe,
 )
 from pipeline.comparison.comparability import Terms, rows_digest, short
 from pipeline.comparison.outcome import Outcome
 from pipeline.experiment import Experiment
 from pipeline.stages.checks import Finding
 from pipeline.stages.evaluate import METRICS_VERSION
+from pipeline.stages.promote import Contender, Ruling
 from pipeline.tracking.descriptions import comparison_note, escaped, model_note
 
 ROLE = "photofinish.role"
@@ -44,6 +46,11 @@ THRESHOLD = "photofinish.threshold"  # how labels are made from probabilities
 THRESHOLD_REACHED = "photofinish.threshold_reached"
 FINDINGS = "photofinish.findings"  # how many checks of the data found something; the page says what
 COMPARED = "photofinish.compared"
+PROMOTED = "photofinish.promoted"  # name/version under which a model run was last promoted
+RUN_ID = "photofinish.run_id"
+VERDICT = "photofinish.verdict"
+DECISION = "photofinish.decision"
+CHAMPION_BEFORE = "photofinish.champion_before"  # version; empty where there was none
 STUDY = "photofinish.study"
 STORAGE = "photofinish.storage"
 STATE = "photofinish.trial_state"
@@ -172,6 +179,27 @@ def compare_record(
         **{look_tag(digest): name for name, digests in rows.items() for digest in digests},
     }
     return Record(tags=tags, metrics=looks_record(looks, time).metrics)
+
+
+def version_tags(candidate: Contender, ruling: Ruling, before: str) -> dict[str, str]:
+    """Return what a version in the model registry says of itself: whence it comes, and why it is champion.
+
+    Parameters
+    ----------
+    candidate:
+        The model run that it comes from.
+    ruling:
+        Why.
+    before:
+        Version of the champion until then; empty where there was none.
+    """
+    return {
+        RUN_ID: candidate.run_id,
+        DATA: candidate.data,
+        DECISION: ruling.decision,
+        VERDICT: ruling.sentence,
+        CHAMPION_BEFORE: before,
+    }
 
 
 def search_record(study: str, dataset: str, model: str, experiment: Experiment, parent: str) -> Record:
@@ -312,9 +340,14 @@ def stage_seconds_record(seconds: Mapping[str, float], time: float) -> Record:
 
 
 def served_columns(dataset: Dataset) -> list[str]:
-    """Name the columns that a served model gives: each class's probability and then the label, or a prediction."""
+    """Name the columns that a served model gives: each class's probability and the label, or a prediction.
+
+    A model of a file's table names them by the classes, the label first; others count the classes, the label last.
+    """
     if dataset.task == "regression":
         return ["prediction"]
+    if dataset.columns:
+        return ["label", *(f"p_{name}" for name in dataset.class_names)]
     return [*(f"p_{label}" for label in range(len(dataset.class_names))), "label"]
 
 
@@ -325,4 +358,6 @@ def served_metadata(dataset: Dataset, threshold: Threshold | None) -> dict[str, 
         "features": list(dataset.feature_names),
         "outputs": served_columns(dataset),
     }
+    if dataset.columns:
+        metadata |= {"columns": describe(dataset.columns), "reading": dict(dataset.reading)}
     return metadata | ({"threshold": threshold.value, "rule": threshold.goal} if threshold else {})

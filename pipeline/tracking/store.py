@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,12 @@ def tracking_uri() -> str:
     """Return the address of the store: MLFLOW_TRACKING_URI, else `mlflow.db` in the working directory."""
     # Absolute, since MLflow keeps a store's connections by their address, wherever the process has gone since.
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+
+
+def as_typed(command: str) -> str:
+    """Put the store's address before a command line, where the command wouldn't find the store by itself."""
+    uri, default = tracking_uri(), f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    return command if uri in ("sqlite:///mlflow.db", default) else f"MLFLOW_TRACKING_URI={shlex.quote(uri)} {command}"
 
 
 def connect() -> MlflowClient:

@@ -14,23 +14,19 @@ from types import TracebackType
 from typing import Any
 
 import mlflow
-import numpy as np
 from mlflow.entities import Dataset as MlflowDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
-from mlflow.types import Schema, TensorSpec
 
-from pipeline.artifacts import EvaluatedModel, FittedEstimator, Network, Search, Split, TrainedModel, Trial, TrialState
+from pipeline.artifacts import EvaluatedModel, FittedEstimator, Search, Split, TrainedModel, Trial, TrialState
 from pipeline.comparison.comparability import rows_digest
 from pipeline.comparison.outcome import Outcome
 from pipeline.errors import StoreError
 from pipeline.experiment import Experiment, to_yaml
 from pipeline.interruption import deferred
-from pipeline.stages.baselines.storage import FILE, save_estimator
+from pipeline.stages.baselines.storage import save_estimator
 from pipeline.stages.checks import Finding
-from pipeline.stages.trusted import trusted_types
 from pipeline.stages.tune import SearchPlan
 from pipeline.tracking import records
 from pipeline.tracking.afterwards import set_status_afterwards
@@ -38,6 +34,7 @@ from pipeline.tracking.files import save_searches, save_split
 from pipeline.tracking.looks import earlier_compare, looks_at
 from pipeline.tracking.provenance import Provenance
 from pipeline.tracking.records import Record
+from pipeline.tracking.servable import log_servable
 from pipeline.tracking.store import connect, one_line
 from pipeline.training.storage import save_network, save_snapshots
 
@@ -144,24 +141,8 @@ class ComparisonWriter:
 
     @deferred()
     def write_servable(self, model: EvaluatedModel, split: Split, run_id: str) -> None:
-        """Log the model run as a model that takes raw features and gives labels: the best run of a dataset × model."""
-        dataset, threshold, network = split.dataset, model.threshold, model.trained.network
-        outputs = records.served_columns(dataset)
-        signature = ModelSignature(
-            inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, dataset.n_features))]),
-            outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, len(outputs)))]),
-        )
-        about: dict[str, Any] = {
-            "signature": signature,
-            "input_example": dataset.features[split.train[:2]],
-            "metadata": records.served_metadata(dataset, threshold),
-        }
-        cut = threshold.value if threshold else 0.5
-        with mlflow.start_run(run_id=run_id):
-            if isinstance(network, FittedEstimator):
-                _log_estimator(network, split, cut, about)
-            else:
-                _log_network(network, split, cut, about)
+        """Log the model run as a model that gives labels: the best run of a dataset × model."""
+        log_servable(model, split, run_id)
         self._client.set_tag(run_id, records.BEST, "true")
 
     @deferred()
@@ -376,15 +357,19 @@ def _dataset_input(split: Split, context: str) -> DatasetInput:
     profile = {
         "rows": len(dataset.target),
         "features": dataset.n_features,
+        "inputs": len(split.input_names),
         "classes": len(dataset.class_names),
         **{part: len(split.rows(part)) for part in ("train", "validation", "test")},
     }
     schema: dict[str, Any] = {"features": list(dataset.feature_names), "classes": list(dataset.class_names)}
+    if dataset.columns:
+        schema["kinds"] = [column.written_kind for column in dataset.columns]
+    source = {"uri" if dataset.columns else "function": dataset.source, "sha256": dataset.digest}
     entity = MlflowDataset(
         name=dataset.name,
         digest=dataset.digest[:DIGEST_LENGTH],
-        source_type="code",
-        source=json.dumps({"function": dataset.source, "sha256": dataset.digest}),
+        source_type="local" if dataset.columns else "code",
+        source=json.dumps(source),
         schema=json.dumps(schema),
         profile=json.dumps(profile),
     )
@@ -401,56 +386,6 @@ def _save_model(trained: TrainedModel, folder: Path) -> None:
     save_network(trained.network, kind)
     if trained.snapshots is not None:
         save_snapshots(trained.snapshots, kind)
-
-
-def _log_network(network: Network, split: Split, threshold: float, about: Mapping[str, Any]) -> None:
-    """Log a network with scaling, threshold and label in one graph."""
-    from pipeline.training.serving import ServableModel
-
-    mlflow.pytorch.log_model(
-        ServableModel(network, split, threshold),
-        name="model",
-        serialization_format="pt2",
-        pip_requirements=_requirements(),
-        **about,
-    )
-
-
-def _log_estimator(fitted: FittedEstimator, split: Split, threshold: float, about: Mapping[str, Any]) -> None:
-    """Log an estimator as skops, with a script beside it that scales, predicts and labels; nothing is pickled."""
-    import skops
-
-    with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
-        folder = Path(name)
-        save_estimator(fitted, folder)
-        around = {
-            "trusted": trusted_types(folder / FILE),
-            "center": split.center.tolist(),
-            "scale": split.scale.tolist(),
-            "target_center": split.target_center,
-            "target_scale": split.target_scale,
-            "task": split.dataset.task,
-            "threshold": threshold,
-        }
-        (folder / "serving.json").write_text(json.dumps(around, indent=2) + "\n", encoding="utf-8")
-        mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(Path(__file__).with_name("served_estimator.py")),
-            artifacts={"estimator": str(folder / FILE), "serving": str(folder / "serving.json")},
-            pip_requirements=[
-                f"scikit-learn=={fitted.version}",
-                f"skops=={skops.__version__}",
-                f"numpy=={np.__version__}",
-            ],
-            **about,
-        )
-
-
-def _requirements() -> list[str]:
-    import torch
-
-    # The public version: a local build label such as +cpu can't be installed from an index.
-    return [f"torch=={torch.__version__.split('+')[0]}", f"numpy=={np.__version__}"]
 
 
 def _metrics(record: Record) -> list[Metric]:

@@ -1,8 +1,8 @@
 """Losses and right answers of a whole population: one number a member.
 
 Logits are (p, o, n): members, outputs, rows. Targets are (p, n), or (1, n) when every member sees the same rows.
-Rows are weighted by weights_n, (n,), and weighted values are summed up: weights of one over the number of rows give
-means, also when the rows of one mean come in several blocks; padding has weight 0.
+Rows are weighted by weights_pn, (1, n) or each member's own (p, n), and weighted values are summed up: weights of one
+over the number of rows give means, also when the rows of one mean come in several blocks; padding has weight 0.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch.nn import functional
 from pipeline.training.spec import LossName
 
 
-def mean_loss(loss: LossName, logits_pon: Tensor, target: Tensor, weights_n: Tensor) -> Tensor:
+def mean_loss(loss: LossName, logits_pon: Tensor, target: Tensor, weights_pn: Tensor) -> Tensor:
     """Weighted mean loss over the rows, shape (p,), by torch's own definitions."""
     target_pn = target.expand(logits_pon.shape[0], -1)
     if loss == "cross_entropy":
-        return weighted_sum(functional.cross_entropy(logits_pon, target_pn, reduction="none"), weights_n)
+        return weighted_sum(functional.cross_entropy(logits_pon, target_pn, reduction="none"), weights_pn)
     output_pn = logits_pon[:, 0]
     if loss == "bce_with_logits":
         rows_pn = functional.binary_cross_entropy_with_logits(output_pn, target_pn, reduction="none")
@@ -26,13 +26,14 @@ def mean_loss(loss: LossName, logits_pon: Tensor, target: Tensor, weights_n: Ten
         rows_pn = (output_pn - target_pn).abs()
     else:
         rows_pn = (output_pn - target_pn).square()
-    return weighted_sum(rows_pn, weights_n)
+    return weighted_sum(rows_pn, weights_pn)
 
 
-def count_right(loss: LossName, logits_pon: Tensor, target_pn: Tensor, weights_n: Tensor) -> Tensor:
+def count_right(loss: LossName, logits_pon: Tensor, target_pn: Tensor, weights_pn: Tensor) -> Tensor:
     """Number of rows, padding left out, whose label is right, shape (p,): NaN for a regression.
 
-    A label is 1 from a probability above 0.5 on (a logit above 0), or the class with the largest logit.
+    Every row counts once, whatever its weight is. A label is 1 from a probability above 0.5 on (a logit above 0), or
+    the class with the largest logit.
     """
     if loss == "bce_with_logits":
         right_pn = (logits_pon[:, 0] > 0) == (target_pn > 0.5)
@@ -40,7 +41,7 @@ def count_right(loss: LossName, logits_pon: Tensor, target_pn: Tensor, weights_n
         right_pn = logits_pon.argmax(dim=1) == target_pn
     else:
         return torch.full_like(logits_pon[:, 0, 0], torch.nan)
-    return right_pn.logical_and_(weights_n > 0).sum(dim=1).to(logits_pon.dtype)
+    return right_pn.logical_and_(weights_pn > 0).sum(dim=1).to(logits_pon.dtype)
 
 
 def target_dtype(loss: LossName, dtype: torch.dtype) -> torch.dtype:
@@ -48,7 +49,7 @@ def target_dtype(loss: LossName, dtype: torch.dtype) -> torch.dtype:
     return torch.int64 if loss == "cross_entropy" else dtype
 
 
-def weighted_sum(values_pn: Tensor, weights_n: Tensor) -> Tensor:
+def weighted_sum(values_pn: Tensor, weights_pn: Tensor) -> Tensor:
     """Weighted sum over the rows, shape (p,)."""
     # Not a matrix product: its order of summation, and so the last bit, would depend on the number of members.
-    return (values_pn * weights_n).sum(dim=1)
+    return (values_pn * weights_pn).sum(dim=1)

@@ -27,12 +27,13 @@ aten: Any = torch.ops.aten
 class Batch:
     """Some rows of one optimizer step, or all of them.
 
-    A row's weight is one over the number of rows of the whole step; rows that only fill a block have weight 0.
+    A row's weight in the loss is its own (1 unless rows are weighted) over the number of rows of the whole step; rows
+    that only fill a block have weight 0.
     """
 
     features_pfn: Tensor  # p is 1 when every member sees the same rows
     target_pn: Tensor
-    weights_n: Tensor
+    weights_pn: Tensor  # p is 1 when every member sees the same rows, or all rows weigh the same
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Pass:
     def measure(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return a batch's share of each member's mean loss, and how many rows it gets right, both (p,)."""
         self._forward(batch)
-        return self._weighted_loss(batch), count_right(self._loss, self._inputs[-1], batch.target_pn, batch.weights_n)
+        return self._weighted_loss(batch), count_right(self._loss, self._inputs[-1], batch.target_pn, batch.weights_pn)
 
     def differentiate(self, batch: Batch, *, add: bool) -> tuple[Tensor, Tensor]:
         """Return the same, and set the losses' gradient or add to it."""
@@ -120,7 +121,7 @@ class Pass:
         if self._loss == "cross_entropy":
             aten._log_softmax.out(logits, 1, False, out=rows)
             labels = batch.target_pn.expand(len(logits), -1)[:, None]
-            return weighted_sum(rows.gather(1, labels)[:, 0].neg_(), batch.weights_n)
+            return weighted_sum(rows.gather(1, labels)[:, 0].neg_(), batch.weights_pn)
         target = batch.target_pn[:, None]
         if self._loss == "bce_with_logits":
             # -log of the probability of the label: softplus(z) - y z. Beyond a logit of 100 softplus(z) is z anyway.
@@ -129,7 +130,7 @@ class Pass:
             torch.sub(logits, target, out=rows).abs_()
         else:
             torch.sub(logits, target, out=rows).square_()
-        return weighted_sum(rows[:, 0], batch.weights_n)
+        return weighted_sum(rows[:, 0], batch.weights_pn)
 
     def _differentiate_loss(self, batch: Batch) -> None:
         """Write the derivative of each member's mean loss by its logits, (p, o, n)."""
@@ -147,7 +148,7 @@ class Pass:
                 delta.sign_()
             else:
                 delta.mul_(2)
-        delta.mul_(batch.weights_n)
+        delta.mul_(batch.weights_pn[:, None])
 
     def _backward(self, batch: Batch, *, add: bool) -> None:
         for layer in range(len(self._inputs) - 1, -1, -1):

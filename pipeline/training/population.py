@@ -78,10 +78,16 @@ class Shape:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Scaled features (rows, features) and target (rows,) of one part of a split."""
+    """Scaled features (rows, features) and target (rows,) of one part of a split.
+
+    `weights` (rows,), all above 0, say how much each row counts in the loss that is minimised, and so in `train_loss`:
+    a row's loss is multiplied by its weight before the mean over the rows of a step is taken. They are 1 on average
+    where the learning rate is to mean what it means without them. Accuracy counts every row once.
+    """
 
     features: Singles
     target: Singles | Integers
+    weights: Singles | None = None  # None: all rows count the same
 
     def __len__(self) -> int:
         return len(self.target)
@@ -203,7 +209,7 @@ class Population:
 
     def _pass(self, block: Batch) -> Pass:
         """Return the buffers for blocks of this size; all write to one gradient."""
-        n_rows = len(block.weights_n)
+        n_rows = block.weights_pn.shape[1]
         if n_rows not in self._passes:
             self._passes[n_rows] = Pass(self.stack, self.shape.loss, n_rows, self._gradient)
         return self._passes[n_rows]
@@ -269,6 +275,7 @@ class _Part:
         self._n_rows = len(rows)
         self._features_fn = torch.from_numpy(rows.features).to(shape.device, shape.dtype).T.contiguous()
         self._target_n = torch.from_numpy(rows.target).to(shape.device, target_dtype(shape.loss, shape.dtype))
+        self._weights_n = None if rows.weights is None else torch.from_numpy(rows.weights).to(shape.device, shape.dtype)
 
     def __len__(self) -> int:
         return self._n_rows
@@ -289,9 +296,13 @@ class _Part:
         n_rows = rows_pn.shape[1]
         filled_pn = functional.pad(rows_pn, (0, -n_rows % ROW_BLOCK))
         features_pfn = self._features_fn[:, filled_pn].transpose(0, 1).contiguous()
-        weights_n = torch.zeros_like(features_pfn[0, 0])
-        weights_n[:n_rows] = 1 / n_rows_of_step
-        return Batch(features_pfn, self._target_n[filled_pn], weights_n)
+        if self._weights_n is None:
+            weights_pn = torch.zeros_like(features_pfn[:1, 0])
+            weights_pn[:, :n_rows] = 1 / n_rows_of_step
+        else:
+            weights_pn = self._weights_n[filled_pn] / n_rows_of_step
+            weights_pn[:, n_rows:] = 0
+        return Batch(features_pfn, self._target_n[filled_pn], weights_pn)
 
 
 def train_population(

@@ -27,7 +27,7 @@ def logits(stack: Stack, features_pfn: Tensor) -> Tensor:
 
 
 def gradient(
-    stack: Stack, loss: LossName, features_pfn: Tensor, target_pn: Tensor, weights_n: Tensor
+    stack: Stack, loss: LossName, features_pfn: Tensor, target_pn: Tensor, weights_pn: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Gradient of every member's own loss, arranged like `stack.flat`, and the losses (p,).
 
@@ -36,6 +36,6 @@ def gradient(
     flat = stack.flat.detach().clone().requires_grad_()
     leaf = stack.select(range(len(stack.hidden_units)))
     leaf.weights_poi, leaf.biases_po1 = leaf.views(flat)
-    loss_p = mean_loss(loss, logits(leaf, features_pfn), target_pn, weights_n)
+    loss_p = mean_loss(loss, logits(leaf, features_pfn), target_pn, weights_pn)
     (result,) = torch.autograd.grad(loss_p.sum(), flat)
     return result, loss_p.detach()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import final
 
 import torch
@@ -47,3 +48,11 @@ class ServableModel(nn.Module):
             return torch.cat([1 - positive, positive, (positive > self.threshold).double()], dim=1)
         prediction: Tensor = logits * self.target_scale + self.target_center
         return prediction
+
+
+def export(network: Network, split: Split, threshold: float, file: Path) -> None:
+    """Write a network with scaling and label as a graph that takes any number of rows (inputs, double precision)."""
+    example = torch.zeros((2, len(split.center)), dtype=torch.float64)
+    rows = {0: torch.export.Dim("rows", min=1)}
+    program = torch.export.export(ServableModel(network, split, threshold), (example,), dynamic_shapes=(rows,))
+    torch.export.save(program, file)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
 
 from pipeline.artifacts import Task
 from pipeline.errors import BadInput
@@ -20,12 +28,33 @@ LOSSES_FOR_TASK: dict[Task, tuple[LossName, ...]] = {
     "regression": ("mse", "l1"),
 }
 
+ClassWeight = Literal["balanced"] | dict[str, float]
+
+
+def _names_as_text(given: Any) -> Any:
+    """Take numbers for names of classes, which YAML tells apart; refuse what is no mapping."""
+    if isinstance(given, dict):
+        return {str(key) if type(key) in (int, float) else key: weight for key, weight in given.items()}
+    if given != "balanced":
+        raise BadInput(f"{given!r} can't be used", remedy="give balanced, or classes with their weights: {yes: 5}")
+    return given
+
+
+GivenClassWeight = Annotated[
+    Annotated[Literal["balanced"], Tag("[name]")]
+    | Annotated[dict[str, PositiveFloat], Field(min_length=1), Tag("[weights]")],
+    Discriminator(lambda given: "[weights]" if isinstance(given, dict) else "[name]"),
+    BeforeValidator(_names_as_text),
+]
+
 
 class TrainingSpec(Spec):
     """How a network is trained; names and meanings are torch's.
 
     `batch_size: null` is the full batch. `loss` follows from the target unless given (a regression takes `mse` or
-    `l1`). `weight_decay` has the optimizer's own default in torch: 0.01 for AdamW, 0 for the others.
+    `l1`). `weight_decay` has the optimizer's own default in torch: 0.01 for AdamW, 0 for the others. `class_weight` is
+    scikit-learn's: `balanced`, or classes with their weights (1 where none is given); it changes the loss that is
+    minimised, `train/loss`, while every other measure counts each row once.
     """
 
     optimizer: OptimizerName = "SGD"
@@ -35,6 +64,7 @@ class TrainingSpec(Spec):
     epochs: PositiveInt = 1000
     batch_size: PositiveInt | None = None
     loss: LossName | None = None
+    class_weight: GivenClassWeight | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -84,3 +114,13 @@ class ModelSpec(NetworkSpec):
     """One model of an experiment: its network and its training, with the file's defaults already merged in."""
 
     training: TrainingSpec = TrainingSpec()
+
+    def identity(self) -> dict[str, Any]:
+        """Return everything that it says, in JSON's types; of class weights nothing where there are none.
+
+        So the fingerprints and studies from before there were any stay what they are.
+        """
+        said = self.model_dump(mode="json")
+        if self.training.class_weight is None:
+            del said["training"]["class_weight"]
+        return said

@@ -4,11 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import metrics as sk
 
 from pipeline.artifacts import Floats
 from pipeline.comparison.contributions import (
+    AP_ROW_EFFECT,
     AUC_ROW_EFFECT,
     CLASSIFICATION,
     REGRESSION,
@@ -48,6 +51,14 @@ def by_scikit_learn(metric: str, truth: Floats, predicted: Floats, threshold: fl
         return float(sk.roc_auc_score(truth, predicted[:, 1]))
     if metric == "roc_auc":
         return float(sk.roc_auc_score(truth, predicted, multi_class="ovr", average="macro"))
+    if metric == "average_precision":
+        several = truth[:, None] == np.arange(n_classes)
+        return float(
+            sk.average_precision_score(*((truth, predicted[:, 1]) if n_classes == 2 else (several, predicted)))
+        )
+    if metric in ("balanced_accuracy", "mcc"):
+        of_labels = {"balanced_accuracy": sk.balanced_accuracy_score, "mcc": sk.matthews_corrcoef}
+        return float(of_labels[metric](truth, labels))
     score = {"precision": sk.precision_score, "recall": sk.recall_score, "f1": sk.f1_score}[metric]
     which = {"average": "binary"} if n_classes == 2 else {"average": "macro", "labels": range(n_classes)}
     return float(score(truth, labels, zero_division=0, **which))
@@ -85,6 +96,34 @@ def test_rows_are_what_leaving_them_out_changes(metric: str, predictions: Predic
             rest = np.arange(n) != row
             without = by_scikit_learn(metric, predictions.truth[rest], one[rest], cut)
             assert rows[run, row] == pytest.approx(n * whole - (n - 1) * without, abs=1e-10)
+
+
+@st.composite
+def small_predictions(draw: st.DrawFn) -> Predictions:
+    """A few rows with many ties; classes may have one row, none, or all of them, and need not be predicted."""
+    n_classes, rows, runs = draw(st.integers(2, 4)), draw(st.integers(2, 9)), draw(st.integers(1, 2))
+    truth = draw(st.lists(st.integers(0, n_classes - 1), min_size=rows, max_size=rows))
+    size = runs * rows * n_classes
+    parts = np.array(draw(st.lists(st.integers(1, 4), min_size=size, max_size=size)), dtype=np.float64)
+    table = parts.reshape(runs, rows, n_classes)
+    cuts = draw(st.lists(st.sampled_from([0.2, 0.5, 0.75]), min_size=runs, max_size=runs))
+    return Predictions(np.array(truth), table / table.sum(axis=2, keepdims=True), np.array(cuts))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # scikit-learn's, of classes without rows
+@pytest.mark.parametrize("metric", ["precision", "recall", "f1", "balanced_accuracy", "average_precision", "mcc"])
+@given(predictions=small_predictions())
+def test_degenerate_tables_follow_scikit_learn_too(metric: str, predictions: Predictions) -> None:
+    """Whatever classes, ties and predictions there are, values and leave-one-out are scikit-learn's, and finite."""
+    found, n = contributions(metric, predictions), len(predictions.truth)
+    assert np.isfinite(found.row_effect)
+    for run, (one, cut) in enumerate(zip(predictions.predicted, predictions.thresholds, strict=True)):
+        whole = by_scikit_learn(metric, predictions.truth, one, cut)
+        assert found.values[run] == pytest.approx(whole, abs=1e-12)
+        for row in range(n):
+            rest = np.arange(n) != row
+            without = by_scikit_learn(metric, predictions.truth[rest], one[rest], cut)
+            assert found.rows[run, row] == pytest.approx(n * whole - (n - 1) * without, abs=1e-10)
 
 
 @pytest.mark.parametrize(("metric", "predictions"), [case for case in CASES if case[0] in MEANS])
@@ -151,7 +190,9 @@ def test_roc_auc_varies_as_delong_says(decimals: int | None) -> None:
     assert rows.mean() == pytest.approx(order.mean())
 
 
-@pytest.mark.parametrize("metric", ["f1", "precision", "recall", "rmse", "r2", "roc_auc"])
+@pytest.mark.parametrize(
+    "metric", ["f1", "precision", "recall", "rmse", "r2", "roc_auc", "balanced_accuracy", "average_precision", "mcc"]
+)
 def test_pseudo_values_carry_the_metrics_own_sampling_error(metric: str) -> None:
     """Over many samples of rows the variance of pseudo-values / n is on average the variance of the metric."""
     random, values, variances = np.random.default_rng(0), [], []
@@ -178,6 +219,32 @@ def test_one_row_gone_wrong_changes_shares_by_its_weight() -> None:
     assert effect["f1"] == pytest.approx(40 / 26)
     assert effect["roc_auc"] == pytest.approx(AUC_ROW_EFFECT * 40 / 10)
     assert effect["log_loss"] == 0
+    assert effect["balanced_accuracy"] == pytest.approx(40 / 10 / 2)
+    assert effect["average_precision"] == pytest.approx(AP_ROW_EFFECT * 40 / 10)
+    assert effect["mcc"] == pytest.approx(1 / (1 - 0.25**2 - 0.75**2))
+
+
+@pytest.mark.parametrize("sizes", [(300, 300), (540, 60), (300, 200, 100)])
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "mcc"])
+def test_the_effect_of_a_row_is_what_a_first_mistake_costs(metric: str, sizes: tuple[int, ...]) -> None:
+    """Of rows that are all right, the one whose label going wrong costs most costs the row effect / n."""
+    truth = np.repeat(np.arange(len(sizes)), sizes)
+    perfect = np.eye(len(sizes))[truth]
+    found = contributions(metric, Predictions(truth, perfect[None], np.array([0.5])))
+    costs = []
+    for row in np.cumsum(sizes) - 1:
+        mistaken = perfect.copy()
+        mistaken[row] = np.roll(mistaken[row], 1)
+        costs.append(1 - contributions(metric, Predictions(truth, mistaken[None], np.array([0.5]))).values[0])
+    assert found.row_effect / len(truth) == pytest.approx(max(costs), rel=0.01)
+
+
+def test_balanced_accuracy_of_equal_classes_is_accuracy() -> None:
+    """Where classes have equally many rows, value and row effect are those of accuracy, and so is the verdict."""
+    predictions = random_predictions(4)
+    balanced, plain = (contributions(metric, predictions) for metric in ("balanced_accuracy", "accuracy"))
+    assert_allclose(balanced.values, plain.values)
+    assert balanced.row_effect == plain.row_effect
 
 
 def test_a_row_of_a_macro_average_counts_as_the_mean_over_classes() -> None:

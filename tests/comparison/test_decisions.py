@@ -25,7 +25,7 @@ def one_spread(
 
 def separates(difference: float, spread: Spread, runs: int, alpha: float, *, n_rows: int, seeds: int) -> bool:
     """Whether so many rows and seeds instead of the present ones leave 0 out in 80 % of samples, by scipy's t."""
-    more_rows, more_seeds = n_rows / spread.n_rows, seeds / runs
+    more_rows, more_seeds = n_rows / spread.n_cases, seeds / runs
     of_rows = float(spread.rows) / more_rows
     apart = float(spread.seeds - spread.interaction)
     of_seeds = apart / more_seeds + float(spread.interaction) / more_rows / more_seeds

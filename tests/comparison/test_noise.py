@@ -107,3 +107,15 @@ def test_every_model_has_its_own_noise() -> None:
     assert found[0].test_rows != found[1].test_rows
     (alone,) = noise(measured_as("log_loss", make_ledger({"linear": 0.5, "relu": 2.0}, seeds=5), ["relu"]))
     assert alone == found[1]
+
+
+def test_rows_in_groups_bring_the_noise_of_groups() -> None:
+    """The deviation by test rows is what other groups would bring: of means over groups, where sizes are equal."""
+    random = np.random.default_rng(5)
+    groups = np.repeat(np.arange(25), 4)
+    rows = random.normal(size=25)[groups] + 0.5 * random.normal(size=100)
+    gathered = scores([Contributions(rows[None].mean(axis=1), rows[None], 0.0)], groups)
+    (found,) = noise(
+        Measured(Subject("d", "test", 2, "accuracy", groups=groups), "accuracy", ("m",), (gathered,), (1,))
+    )
+    assert found.test_rows == pytest.approx(rows.reshape(25, 4).mean(axis=1).std(ddof=1) / 5)

@@ -21,6 +21,7 @@ from scipy import optimize, stats
 from sklearn import metrics as sk
 
 from pipeline.comparison.comparability import RowsLookedAt
+from pipeline.comparison.contributions import CLASSIFICATION
 from pipeline.comparison.outcome import KnownTruth, Outcome, conclude, costs, outcome_json
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.verdict import Subject, Verdict
@@ -90,6 +91,12 @@ def by_scikit_learn(metric: str, run: pd.DataFrame, n_classes: int) -> float:
     if metric == "roc_auc":
         one = {"y_score": shares[:, 1]} if n_classes == 2 else {"y_score": shares, "multi_class": "ovr"}
         return float(sk.roc_auc_score(truth, **one))
+    if metric == "average_precision":
+        of_classes = (truth, shares[:, 1]) if n_classes == 2 else (truth[:, None] == np.arange(n_classes), shares)
+        return float(sk.average_precision_score(*of_classes))
+    if metric in ("balanced_accuracy", "mcc"):
+        of_labels = {"balanced_accuracy": sk.balanced_accuracy_score, "mcc": sk.matthews_corrcoef}
+        return float(of_labels[metric](truth, labels))
     score = {"precision": sk.precision_score, "recall": sk.recall_score, "f1": sk.f1_score}[metric]
     which = {"average": "binary"} if n_classes == 2 else {"average": "macro", "labels": range(n_classes)}
     return float(score(truth, labels, zero_division=0, **which))
@@ -106,9 +113,14 @@ def row_effect(metric: str, runs: list[pd.DataFrame], n_classes: int) -> float:
     """How many rows of n one row that went wrong counts for."""
     if metric == "accuracy":
         return 1.0
-    if metric not in ("precision", "recall", "f1", "roc_auc"):
+    if metric == "log_loss" or not n_classes:
         return 0.0
     n, effects = len(runs[0]), []
+    sizes = runs[0]["label"].value_counts()
+    if metric == "balanced_accuracy":
+        return float(n / sizes.min() / n_classes)
+    if metric == "mcc":
+        return float(1 / (1 - ((sizes / n) ** 2).sum()))
     for label in (1,) if n_classes == 2 else range(n_classes):
         positive = int((runs[0]["label"] == label).sum())
         if n_classes == 2:
@@ -117,7 +129,8 @@ def row_effect(metric: str, runs: list[pd.DataFrame], n_classes: int) -> float:
             columns = [f"p_{one}" for one in range(n_classes)]
             predicted = np.mean([(run[columns].to_numpy().argmax(axis=1) == label).sum() for run in runs])
         below = {"precision": predicted, "recall": positive, "f1": positive + predicted}
-        effects.append(0.2 * n / min(positive, n - positive) if metric == "roc_auc" else n / below[metric])
+        below |= {"roc_auc": min(positive, n - positive) / 0.2, "average_precision": positive / 0.3}
+        effects.append(n / below[metric])
     return float(np.mean(effects))
 
 
@@ -125,8 +138,7 @@ def single_draws(ledger: pd.DataFrame) -> Iterator[tuple[Subject, str, dict[str,
     """Of each dataset that is measured once, and each metric: scores, pseudo-values and row effects of each model."""
     for subject in SUBJECTS[:3]:
         rows = ledger[ledger["dataset"] == subject.name]
-        names = ("accuracy", "f1", "roc_auc", "log_loss", "precision", "recall")
-        for metric in names if subject.n_classes else ("mae", "mse", "rmse", "r2"):
+        for metric in CLASSIFICATION if subject.n_classes else ("mae", "mse", "rmse", "r2"):
             found = {}
             for model, runs_of_model in rows.groupby("model"):
                 runs = [run for _, run in runs_of_model.groupby("seed")]
@@ -185,14 +197,14 @@ def test_every_verdict_follows_from_the_file_by_another_route(ledger: pd.DataFra
             assert verdict.p_value == pytest.approx(p_value, rel=1e-4)
             assert (verdict.rows, verdict.seeds) == (n, (len(first), len(second)))
             checked += 1
-    assert checked == 3 * (6 + 6 + 4)
+    assert checked == 3 * (9 + 9 + 4)
 
 
 def test_verdicts_over_draws_follow_from_the_file_by_another_route(ledger: pd.DataFrame, outcome: Outcome) -> None:
     """Differences over resamples are the means of scikit-learn's in each draw, for every metric and pair."""
     rows = ledger[ledger["dataset"] == "drawn"]
     verdicts = [verdict for verdict in outcome.verdicts if verdict.dataset == "drawn"]
-    assert len(verdicts) == 3 * 6
+    assert len(verdicts) == 3 * 9
     runs = list(rows.groupby(["resample", "model", "seed"]))
     scores = {
         metric: {key: by_scikit_learn(metric, run, 2) for key, run in runs}
@@ -252,7 +264,7 @@ def test_the_metric_shown_first_comes_first(outcome: Outcome) -> None:
 def test_everything_is_concluded_for_every_dataset(outcome: Outcome) -> None:
     """Noise for each model and metric, a recommendation for each dataset, agreement and ceilings for classes only."""
     names = [subject.name for subject in SUBJECTS]
-    assert len(outcome.noise) == 3 * (6 + 6 + 4 + 6)
+    assert len(outcome.noise) == 3 * (9 + 9 + 4 + 9)
     assert [one.dataset for one in outcome.recommendations] == names
     assert [one.metric for one in outcome.recommendations] == [subject.metric for subject in SUBJECTS]
     assert {(one.dataset, one.model, one.baseline) for one in outcome.agreements} == {
@@ -330,7 +342,7 @@ def test_what_is_not_defined_is_null() -> None:
     ledger["label"] = 1
     outcome = conclude(ledger, the_runs(ledger), SUBJECTS[:1], list(MODELS), CompareSpec(), {})
     plain = json.loads(json.dumps(outcome_json(outcome, {}), allow_nan=False))
-    assert {one["metric"] for one in plain["verdicts"]} == {"accuracy", "f1", "log_loss", "precision", "recall"}
+    assert {one["metric"] for one in plain["verdicts"]} == set(CLASSIFICATION) - {"roc_auc"}
     assert [one["test_rows"] for one in plain["noise"] if one["metric"] == "roc_auc"] == [None] * 3
     assert plain["ranking"] is None
     assert plain["ceilings"][0] == {

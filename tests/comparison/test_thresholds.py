@@ -225,3 +225,28 @@ def test_what_is_no_goal_is_refused(written: object) -> None:
         parse_goal(written)
     for possible in ("accuracy", "f1", "youden", "precision>=0.95", "recall>=0.9", "{cost: {fp: 1, fn: 5}}"):
         assert possible in complaint.value.remedy
+
+
+def test_groups_are_drawn_whole() -> None:
+    """With groups the interval is that of a loop which draws groups with replacement, all rows of each."""
+    random = np.random.default_rng(5)
+    truth, scores, groups = random.integers(0, 2, 24), random.random(24).round(2), random.permutation(24) // 4 * 10
+    goal = Goal("accuracy")
+    drawn = np.random.default_rng(RANDOM_STATE).multinomial(6, np.full(6, 1 / 6), size=REPLICATES)[:15]
+    candidates = sorted(every_division(scores), key=lambda at: (abs(at - 0.5), at))
+    values = []
+    for times in drawn:
+        rows = np.concatenate([np.flatnonzero(groups == 10 * group) for group in np.repeat(np.arange(6), times)])
+        worths = [tuple(np.round(worth(goal, truth[rows], scores[rows] > at), 12)) for at in candidates]
+        values.append(candidates[worths.index(max(worths))])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(thresholds, "REPLICATES", 15)
+        chosen = choose(goal, truth, scores, groups)
+    assert [chosen.low, chosen.high] == pytest.approx(np.percentile(values, [2.5, 97.5]))
+    assert chosen.value == choose(goal, truth, scores).value
+
+
+def test_rows_of_one_group_each_are_rows() -> None:
+    """Groups of one row in the rows' order give the interval of rows."""
+    truth, scores = some_rows()
+    assert choose(COST, truth, scores, np.arange(len(truth)) - 5) == choose(COST, truth, scores)

@@ -13,6 +13,7 @@ from scipy import stats
 from sklearn.metrics import f1_score, log_loss
 from statsmodels.stats.proportion import proportion_confint
 
+from pipeline.artifacts import Integers
 from pipeline.comparison.decisions import rounded
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.verdict import Measured, Subject, Verdict, judge, measure
@@ -31,10 +32,15 @@ def judged(
     part: str = "test",
     shown: str = "",
     test_share: float = 0.0,
+    groups: Integers | None = None,
     **spec: object,
 ) -> list[Verdict]:
-    """Verdicts by one metric on dataset "d"."""
-    subject = Subject("d", part, n_classes, shown or metric, test_share)
+    """Verdicts by one metric on dataset "d"; `groups` are those of the ledger's rows."""
+    by_id = None
+    if groups is not None:
+        by_id = np.full(int(ledger["row_id"].max()) + 1, -1)
+        by_id[np.sort(ledger["row_id"].unique())] = groups
+    subject = Subject("d", part, n_classes, shown or metric, test_share, groups=by_id)
     draws, measured = measure(ledger, subject, models or list(dict.fromkeys(ledger["model"])))
     (one,) = (one for one in measured if one.metric == metric)
     return judge(one, CompareSpec.model_validate(spec), draws[0])
@@ -428,6 +434,75 @@ def test_values_are_means_over_runs_and_draws() -> None:
 def test_a_single_row_has_no_spread_and_gets_no_verdict() -> None:
     """One test row can't say how far it is off; two can, and everything that follows is defined."""
     ledger = make_ledger({"linear": 1.0, "relu": 2.0})
-    for rows, measured in ((1, 0), (2, 6)):
+    for rows, measured in ((1, 0), (2, 9)):
         few = ledger[ledger["row_id"].isin(sorted(ledger["row_id"].unique())[:rows])]
         assert len(measure(few, Subject("d", "test", 2, "accuracy"), ("linear", "relu"))[1]) == measured
+
+
+def grouped_ledger(random_state: int = 0, seeds: int = 3, resamples: int = 1) -> tuple[pd.DataFrame, Integers]:
+    """Two models that differ from group to group more than between themselves: 30 groups of 8 rows, in no order."""
+    random = np.random.default_rng(random_state)
+    groups = random.permutation(np.repeat(np.arange(30), 8))
+    right = {model: 0.5 + random.normal(size=30)[groups] + random.normal(size=(seeds, 240)) > 0 for model in ("a", "b")}
+    ledger = hits_ledger(right)
+    return pd.concat([ledger.assign(resample=draw) for draw in range(resamples)], ignore_index=True), groups
+
+
+def test_rows_in_groups_are_not_cases_of_their_own() -> None:
+    """The interval is wider by far, the difference the same, and the sentence says in how many groups the rows come."""
+    ledger, groups = grouped_ledger()
+    plain, grouped = the_verdict(ledger), the_verdict(ledger, groups=groups)
+    assert grouped.difference == plain.difference
+    assert grouped.high - grouped.low > 1.5 * (plain.high - plain.low)
+    assert ((plain.rows, plain.groups), (grouped.rows, grouped.groups)) == ((240, None), (240, 30))
+    assert ", 3 seeds × 240 rows in 30 groups." in grouped.sentence
+    assert " group" not in plain.sentence
+
+
+def test_the_groups_verdict_is_that_of_the_groups_means() -> None:
+    """With groups of one size and one run each, it is scipy's paired t-test over the groups' shares of right rows."""
+    ledger, groups = grouped_ledger(seeds=1)
+    verdict = the_verdict(ledger, groups=groups)
+    right = {
+        model: ((run["p_1"] > run["threshold"]).astype(int) == run["label"]).groupby(groups).mean()
+        for model, run in ledger.reset_index(drop=True).groupby("model", sort=False)
+        for run in [run.reset_index(drop=True)]
+    }
+    test = stats.ttest_rel(right["b"], right["a"])
+    assert verdict.method == "groups alone (one seed)"
+    assert verdict.p_value == pytest.approx(test.pvalue)
+    assert (verdict.low, verdict.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
+
+
+def test_what_would_tell_is_a_number_of_groups() -> None:
+    """More rows of the same groups would tell little: it is groups, or seeds, that are asked for."""
+    for random_state in range(20):
+        ledger, groups = grouped_ledger(random_state)
+        verdict = the_verdict(ledger, groups=groups)
+        assert verdict.rows_needed is None
+        if verdict.groups_needed:
+            assert verdict.groups_needed > 30
+            assert f"about {rounded(verdict.groups_needed):,} groups" in verdict.sentence
+            return
+    pytest.fail("no verdict asked for groups")
+
+
+def test_where_it_takes_both_groups_and_seeds_it_is_said() -> None:
+    """As with rows; with groups the word is groups."""
+    random = np.random.default_rng(3)
+    right = {model: random.random((3, 40)) < [[0.3], [0.6], [0.9]] for model in ("linear", "relu")}
+    for hits in right.values():
+        hits[:, :8] = False
+    right["relu"][1, 9:11] = True
+    verdict = the_verdict(hits_ledger(right), groups=np.arange(40))
+    assert verdict.sentence.endswith("Neither more groups nor more seeds alone would tell: it takes both.")
+
+
+def test_resamples_count_groups_too() -> None:
+    """Over draws the spread is between draws, and what the rows come in is said all the same."""
+    ledger, groups = grouped_ledger(resamples=3)
+    verdict = the_verdict(ledger, groups=groups, test_share=0.25)
+    assert verdict.method == "corrected resampled t"
+    assert "3 seeds × 240 rows in 30 groups × 3 resamples" in verdict.sentence
+    one = measure(ledger, Subject("d", "test", 2, "accuracy", groups=np.zeros(10_000, dtype=int)), ("a", "b"))
+    assert one[1] == []

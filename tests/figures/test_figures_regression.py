@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from sklearn.metrics import mean_absolute_error
 from pipeline.artifacts import Split
 from pipeline.figures.regression import draw_fit, fit_frame, prediction_frame
 from tests.figures.making import UGLY_MODELS, assert_legible, make_split, words
+from tests.making import MIXED
 
 
 def predictions(split: Split, models: tuple[str, ...]) -> pd.DataFrame:
@@ -33,6 +36,16 @@ def test_every_row_is_kept_with_its_part() -> None:
     assert np.array_equal(frame["x"], one.dataset.features[frame.index, 0])
     assert set(frame.index[frame["part"] == "test"]) == set(one.test)
     assert "x" not in fit_frame(many)
+
+
+def test_only_a_plain_number_is_drawn_over() -> None:
+    """A single feature that has gaps, or is a code or a date, has no x."""
+    made = make_split(n_features=1, task="regression")
+    for column in MIXED:
+        data = replace(made.dataset, columns=(column,))
+        assert ("x" in fit_frame(replace(made, dataset=data))) == (column.kind == "number")
+    made.dataset.features[0] = np.nan
+    assert "x" not in fit_frame(replace(made, dataset=replace(made.dataset, columns=MIXED[:1])))
 
 
 def test_one_feature_is_drawn_along_x() -> None:

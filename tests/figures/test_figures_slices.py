@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,20 @@ from matplotlib.contour import ContourSet
 
 from pipeline.artifacts import Split
 from pipeline.figures.boundaries import Boundary
-from pipeline.figures.slices import MOST_NEAREST, Slice, draw_slices, nearest_frame, slice_grid, slices_frame
+from pipeline.figures.slices import (
+    MOST_NEAREST,
+    Slice,
+    draw_slices,
+    held_at,
+    nearest_frame,
+    slice_grid,
+    slices_frame,
+    usual_kind,
+    usual_values,
+)
+from pipeline.stages.split import SplitSpec, split
 from tests.figures.making import UGLY_CLASSES, UGLY_MODELS, assert_legible, make_split, words
+from tests.making import MIXED, mixed_dataset
 
 
 def one_slice(
@@ -131,3 +144,72 @@ def test_no_slices_make_no_picture() -> None:
     """Without slices there is nothing to draw, which is an error that names the dataset."""
     with pytest.raises(ValueError, match="no slices of wine"):
         draw_slices("wine", [], ["relu"], class_names=["no", "yes"], part="test")
+
+
+def test_what_is_no_amount_is_held_at_its_commonest_value() -> None:
+    """Numbers and dates are held at the medians of the values there are, codes at the commonest, or missing."""
+    data = mixed_dataset()
+    data.features[:200, 2] = np.nan
+    made = split(data, SplitSpec())
+    train = made.dataset.features[made.train]
+    usual = usual_values(made)
+    np.testing.assert_array_equal(usual[[0, 3]], np.nanmedian(train[:, [0, 3]], axis=0))
+    assert usual[1] == (np.nanmean(train[:, 1]) > 0.5)
+    assert np.isnan(usual[2])
+    x, y, table = slice_grid(made, (0, 3), points=5)
+    np.testing.assert_array_equal(table[:, [1, 2, 4]], np.tile(usual[[1, 2, 4]], (25, 1)))
+    low, high = np.nanmin(data.features[:, 0]), np.nanmax(data.features[:, 0])
+    assert (x[0], x[-1]) == pytest.approx((low - 0.08 * (high - low), high + 0.08 * (high - low)))
+    assert np.isfinite(y).all()
+
+
+def test_another_category_is_one_standard_deviation_away() -> None:
+    """Any other code, and a gap, count 1 beside a slice; rows that miss what varies have no place."""
+    made = split(mixed_dataset(), SplitSpec())
+    features, usual = made.dataset.features, usual_values(made)
+    frame = nearest_frame(made, (0, 3), count=400)
+    rows = np.concatenate([made.train, made.test])
+    placed = rows[~np.isnan(features[rows][:, [0, 3]]).any(axis=1)]
+    others = [1, 2, 4]
+    is_other = (features[placed][:, others] != usual[others]) & ~(
+        np.isnan(features[placed][:, others]) & np.isnan(usual[others])
+    )
+    assert frame["distance"].to_numpy() == pytest.approx(np.sort(np.sqrt(is_other.mean(axis=1))))
+    assert len(frame) == len(placed)
+    held = nearest_frame(made, (3, 0), count=1)
+    assert held["distance"].item() == 0
+
+    narrow = replace(
+        made, dataset=replace(made.dataset, features=features[:, [3, 0, 0]], columns=(MIXED[3], MIXED[0], MIXED[0]))
+    )
+    values = features[rows, 0]
+    age = np.abs(values - usual[0]) / np.nanstd(features[made.train, 0])
+    expected = np.where(np.isnan(values), 1, age)
+    both = ~np.isnan(features[rows, 3]) & ~np.isnan(values)
+    distances = nearest_frame(narrow, (0, 1), count=400)["distance"].to_numpy()
+    assert distances == pytest.approx(np.sort(expected[both]))
+
+
+@pytest.mark.parametrize(
+    ("usual", "held", "said"),
+    [
+        ("commonest value", 1, "the other one is held at its commonest value"),
+        ("median or commonest value", 4, "the other 4 are held at their medians or commonest values"),
+    ],
+)
+def test_it_says_what_is_held_where(usual: str, held: int, said: str) -> None:
+    """Medians are named where there are any, and commonest values likewise."""
+    assert held_at(held, usual) == said
+
+
+def test_a_date_has_dates_at_its_axis() -> None:
+    """An axis that counts days since 1970 is written in dates, the other in numbers, and words stay legible."""
+    drawn = split(mixed_dataset(), SplitSpec())
+    x, y, _ = slice_grid(drawn, (0, 3), points=20)
+    shares = np.stack([np.linspace(0, 1, 400), np.linspace(1, 0, 400)], axis=-1).reshape(20, 20, 2)
+    points = nearest_frame(drawn, (0, 3))
+    one = Slice(("age", "since"), {"relu": Boundary(x, y, shares, 7, 0.9)}, points, 3, (False, True), usual_kind(drawn))
+    figure = draw_slices("t", [one], ["relu"], class_names=["no", "yes"], part="test", undrawn=["the $city$", "<b>"])
+    assert_legible(figure)
+    assert {"2020", "2022", "2024"} <= {tick.get_text() for tick in figure.axes[0].get_yticklabels()}
+    assert "more important, but no number to draw: the $city$, <b>" in " ".join(words(figure))

@@ -205,7 +205,8 @@ def test_imbalance_is_told_with_its_remedy(rare: float) -> None:
     assert [finding.kind for finding in findings] == ["imbalance"] * (rare < 0.1)
     for finding in findings:
         assert "91.0 % of the training rows are of class no" in finding.sentence
-        assert "compare: {metric: f1} or {metric: roc_auc}, and threshold: f1" in finding.sentence
+        measures = "{metric: balanced_accuracy}, {metric: average_precision} or {metric: mcc}, and threshold: youden"
+        assert f"compare: {measures}" in finding.sentence
 
 
 def faulty() -> Split:

@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from pipeline.artifacts import EvaluatedModel, Split
 from pipeline.comparison.thresholds import HALF, Goal, choose
-from pipeline.stages.evaluate import classification_metric, evaluate
+from pipeline.stages.evaluate import CLASSIFICATION_METRICS, classification_metric, evaluate
 from pipeline.stages.split import SplitSpec, split
 from pipeline.stages.train import TrainTask, train
 from pipeline.stages.tune import settle
@@ -67,13 +67,16 @@ def test_binary_predictions_and_metrics() -> None:
         "f1": metrics.f1_score(truth, labels),
         "roc_auc": metrics.roc_auc_score(truth, positive),
         "log_loss": metrics.log_loss(truth, positive),
+        "balanced_accuracy": metrics.balanced_accuracy_score(truth, labels),
+        "average_precision": metrics.average_precision_score(truth, positive),
+        "mcc": metrics.matthews_corrcoef(truth, labels),
     }
     for name, value in expected.items():
         assert model.metrics[name] == pytest.approx(value, abs=1e-6), name
 
 
 def test_multiclass_predictions_and_metrics() -> None:
-    """More classes: softmax probabilities, macro averages, one-vs-rest ROC AUC."""
+    """More classes: softmax probabilities, macro averages, ROC AUC and average precision of one against the rest."""
     made, model = evaluated("blobs", SplitSpec(), n_samples=200, centers=4, cluster_std=5.0)
     ledger = model.predictions
     assert ledger is not None
@@ -83,13 +86,32 @@ def test_multiclass_predictions_and_metrics() -> None:
     truth = made.dataset.target[made.test]
     assert model.metrics["f1"] == pytest.approx(metrics.f1_score(truth, table.argmax(1), average="macro"))
     assert model.metrics["roc_auc"] == pytest.approx(metrics.roc_auc_score(truth, table, multi_class="ovr"), abs=1e-6)
+    against_rest = [metrics.average_precision_score(truth == label, table[:, label]) for label in range(4)]
+    assert model.metrics["average_precision"] == pytest.approx(np.mean(against_rest), abs=1e-6)
+    recalls = metrics.recall_score(truth, table.argmax(1), average=None)
+    assert model.metrics["balanced_accuracy"] == pytest.approx(recalls.mean())
+    assert model.metrics["mcc"] == pytest.approx(metrics.matthews_corrcoef(truth, table.argmax(1)))
+
+
+def test_classes_without_rows_are_measured_in_silence() -> None:
+    """What isn't defined is 0, ROC AUC no number, and classes without rows have no part in balanced accuracy."""
+    table = np.array([[0.6, 0.3, 0.1], [0.3, 0.5, 0.2], [0.1, 0.2, 0.7], [0.2, 0.7, 0.1]])
+    truth = np.array([0, 0, 1, 1])
+    found = {name: classification_metric(name, truth, table) for name in CLASSIFICATION_METRICS}
+    assert found["balanced_accuracy"] == 0.5
+    assert found["recall"] == pytest.approx(1 / 3)
+    per_class = [metrics.average_precision_score(truth == label, table[:, label]) for label in (0, 1)]
+    assert found["average_precision"] == pytest.approx(sum(per_class) / 3)
+    assert np.isnan(found["roc_auc"])
+    alone = {name: classification_metric(name, np.zeros(4, dtype=np.int64), table[:, :2]) for name in found}
+    assert (alone["average_precision"], alone["mcc"], alone["balanced_accuracy"]) == (0, 0, alone["accuracy"])
 
 
 COST = Goal("cost", fp=1, fn=5)
 
 
 def test_final_numbers_are_those_at_the_chosen_threshold() -> None:
-    """Accuracy, precision, recall and F1 are scikit-learn's at the validation rows' threshold, and only they move."""
+    """Every metric of labels is scikit-learn's at the validation rows' threshold, and only these move."""
     _, model = evaluated("moons", SplitSpec(), COST, n_samples=400, noise=0.3)
     _, usual = evaluated("moons", SplitSpec(), n_samples=400, noise=0.3)
     ledger, threshold = model.predictions, model.threshold
@@ -104,8 +126,11 @@ def test_final_numbers_are_those_at_the_chosen_threshold() -> None:
     assert model.metrics["precision"] == pytest.approx(metrics.precision_score(test["label"], labels))
     assert model.metrics["recall"] == pytest.approx(metrics.recall_score(test["label"], labels))
     assert model.metrics["f1"] == pytest.approx(metrics.f1_score(test["label"], labels))
+    assert model.metrics["mcc"] == pytest.approx(metrics.matthews_corrcoef(test["label"], labels))
+    balanced = metrics.balanced_accuracy_score(test["label"], labels)
+    assert model.metrics["balanced_accuracy"] == pytest.approx(balanced)
     assert model.metrics["accuracy"] != usual.metrics["accuracy"]
-    for name in ("roc_auc", "log_loss"):
+    for name in ("roc_auc", "log_loss", "average_precision"):
         assert model.metrics[name] == usual.metrics[name]
 
 
@@ -115,6 +140,20 @@ def test_test_rows_dont_move_the_threshold() -> None:
     _, other = evaluated("moons", SplitSpec(), COST, perturbed=True, n_samples=200, noise=0.3)
     assert model.threshold == other.threshold
     assert model.metrics["accuracy"] != other.metrics["accuracy"]
+
+
+def test_the_thresholds_interval_draws_groups_of_validation_rows() -> None:
+    """Where rows come in groups, the threshold is that of the rows, and its interval that of their groups."""
+    table = dataset(make="moons", n_samples=400, noise=0.3)
+    made = split(replace(table, groups=np.arange(400) % 30), SplitSpec())
+    model = ModelSpec(hidden_units=(6,), training=TrainingSpec(epochs=15, lr=0.5))
+    (trained,) = train(TrainTask(made, settle(made, "m", model), (3,), "cpu"))
+    found = evaluate(made, trained, COST)
+    assert found.predictions is not None
+    validation = found.predictions[found.predictions["split"] == "validation"]
+    truth, scores = validation["label"].to_numpy(), validation["p_1"].to_numpy()
+    assert found.threshold == choose(COST, truth, scores, validation["row_id"].to_numpy() % 30)
+    assert found.threshold != choose(COST, truth, scores)
 
 
 def test_only_two_classes_have_a_threshold() -> None:

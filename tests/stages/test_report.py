@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -47,7 +50,8 @@ def test_folder_holds_what_the_contract_names(finished: Finished) -> None:
     assert all(len(pd.read_csv(figures / f"{name}.csv")) for name in pictures)
     metrics = pd.read_csv(finished.report / "metrics.csv")
     expected = ["dataset", "model", "seed", "run_id", "status", "accuracy", "precision", "recall", "f1", "roc_auc"]
-    assert list(metrics.columns[:10]) == expected
+    expected += ["log_loss", "balanced_accuracy", "average_precision", "mcc"]
+    assert list(metrics.columns[:14]) == expected
     assert len(metrics) == 12
     run_id = finished.parent.info.run_id
     logged = {file.path for path in ("", "report") for file in finished.client.list_artifacts(run_id, path)}
@@ -80,6 +84,26 @@ def test_page_says_where_numbers_come_from_without_validation_or_test_rows(
     assert "validation accuracy" in " ".join(printed.split())
 
 
+def test_notes_tell_what_weights_do(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Terminal, page and metrics.csv say which models have class weights, and what that does to their numbers."""
+    arguments = ["--seeds", "1", "--set", "models.relu.training.class_weight={1: 4}", "--set", "name=weighted"]
+    assert main(["run", "tiny.yaml", *arguments]) == 0
+    said = "relu: trained with class weights (1 4), so its probabilities lean towards the classes that weigh more"
+    for shown in (capsys.readouterr().out, Path("reports/weighted/index.html").read_text(encoding="utf-8")):
+        assert f"circles: {said}" in shown
+        assert f"blobs: {said}" in shown
+        assert "linear: trained with" not in shown
+    runs = pd.read_csv("reports/weighted/metrics.csv")
+    told = {
+        (model, "loss is the weighted one" in str(note))
+        for model, note in zip(runs["model"], runs["note"], strict=True)
+    }
+    assert told == {("linear", False), ("relu", True)}
+    moons = split(replace(dataset("moons", make="moons"), weights=np.linspace(1, 2, 100)), SplitSpec())
+    (line,) = notes({"moons": moons})
+    assert line.startswith("moons: rows have weights, which count in the loss that is minimised")
+
+
 def test_notes_tell_how_labels_are_made() -> None:
     """Each model's thresholds over its seeds, what flatters, and runs out of the goal's reach are said in words."""
     moons = split(dataset("moons", make="moons"), SplitSpec())
@@ -103,6 +127,17 @@ def test_notes_tell_how_labels_are_made() -> None:
     assert threshold_notes(moons, runs.assign(status="FAILED"), goal) == []
 
 
+def test_notes_tell_how_rows_were_parted() -> None:
+    """That groups are the cases, and how many there are, and that parts follow one another in time, is said."""
+    table = dataset("moons", make="moons", n_samples=200)
+    grouped = split(dataclasses.replace(table, groups=np.arange(200) % 40), SplitSpec())
+    (line,) = notes({"moons": grouped})
+    assert f"the {len(grouped.test)} test rows are those of {len(set((grouped.test % 40).tolist()))} groups" in line
+    timed = split(dataclasses.replace(table, times=np.arange(200.0)), SplitSpec(test_size=0))
+    (_, line) = notes({"moons": timed})
+    assert line.startswith("moons: parts follow one another in time, the validation rows being the latest;")
+
+
 def test_regression_has_its_own_numbers_and_pictures(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A real target gets MAE, RMSE and R², a picture of the fit, and no confusion matrix."""
     Path("line.yaml").write_text(
@@ -112,7 +147,10 @@ def test_regression_has_its_own_numbers_and_pictures(workspace: Path, capsys: py
     )
     assert main(["run", "line.yaml"]) == 0
     figures = {path.name for path in Path("reports/line/figures").glob("*.png")}
-    assert figures == {"line_fit.png", "line_curves.png", "diabetes_fit.png", "diabetes_curves.png", "noise.png"}
+    assert figures == {"line_fit.png", "line_curves.png", "diabetes_fit.png", "diabetes_curves.png"} | {
+        "diabetes_importance.png",
+        "noise.png",
+    }
     assert "test MAE" in " ".join(capsys.readouterr().out.split())
     assert {"mae", "mse", "rmse", "r2"} <= set(pd.read_csv("reports/line/metrics.csv").columns)
 

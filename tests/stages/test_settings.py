@@ -33,11 +33,23 @@ def test_what_datasets_and_models_take_over_is_said_once() -> None:
         ("split.random_state", "42", "1"),
         ("training.lr", "0.1", "0.5"),
     ]
+    weighted = experiment(training={"class_weight": {"1": 5}})
+    assert differing(experiment(), weighted) == [("training.class_weight", "null", "{1: 5.0}")]
     models = {
         "linear": {"hidden_units": [4], "activation": "identity"},
         "relu": {"hidden_units": [4], "activation": "relu", "training": {"lr": 0.5}},
     }
     assert differing(experiment(), experiment(models=models)) == [("models.relu.training.lr", "0.1", "0.5")]
+
+
+def test_a_setting_that_was_not_there_yet_is_one_that_is_not_set() -> None:
+    """An experiment stored before there was a setting doesn't differ from one that leaves it unset."""
+    stored = from_yaml(to_yaml(experiment()))
+    for section in (stored, *stored["models"].values()):
+        assert section["training"].pop("class_weight", "there") is None
+    now, weighted = (from_yaml(to_yaml(experiment(training={"class_weight": given}))) for given in (None, "balanced"))
+    assert settings_that_differ(stored, now) == settings_that_differ(now, stored) == []
+    assert settings_that_differ(stored, weighted) == [("training.class_weight", "–", "balanced")]
 
 
 def test_what_one_alone_has_is_shown_whole() -> None:

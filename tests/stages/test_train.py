@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.artifacts import Dataset, Split, TrainedModel
+from pipeline.artifacts import Dataset, Floats, Split, TrainedModel
 from pipeline.comparison.thresholds import Goal
+from pipeline.stages.evaluate import predict
 from pipeline.stages.split import SplitSpec, split
 from pipeline.stages.train import TrainTask, fingerprint, train
 from pipeline.stages.tune import Candidate, settle
@@ -19,6 +21,13 @@ from tests.making import dataset
 def model(**training: object) -> ModelSpec:
     keys = {"epochs": 8, "lr": 0.05, "optimizer": "Adam", **training}
     return ModelSpec(hidden_units=(5,), activation="tanh", training=TrainingSpec.model_validate(keys))
+
+
+BALANCED: dict[str, Any] = {"class_weight": "balanced"}
+
+
+def weighted(made: Split, weights: Floats) -> Split:
+    return replace(made, dataset=replace(made.dataset, weights=weights))
 
 
 def train_on(made: Split, spec: ModelSpec, seeds: tuple[int, ...] = (0, 1)) -> list[TrainedModel]:
@@ -38,23 +47,27 @@ def bits(trained: TrainedModel) -> list[bytes]:
     seed=st.integers(0, 1000),
     scale=st.floats(-1e6, 1e6),
     batch_size=st.sampled_from([None, 16]),
+    class_weight=st.sampled_from([None, "balanced", {"1": 5}]),
     scaler=st.sampled_from(["standard", "minmax", "robust"]),
     resample=st.integers(0, 2),
 )
 def test_test_rows_change_nothing_before_evaluate(
-    seed: int, scale: float, batch_size: int | None, scaler: str, resample: int
+    seed: int, scale: float, batch_size: int | None, class_weight: Any, scaler: str, resample: int
 ) -> None:
-    """However the test rows' features and labels are perturbed, split and train give the same bits."""
-    made_up = dataset("d", make="moons", n_samples=90, noise=0.3, random_state=seed)
+    """However the test rows' features, labels and weights are perturbed, split and train give the same bits."""
+    weights = np.linspace(1, 2, 90)
+    made_up = replace(dataset("d", make="moons", n_samples=90, noise=0.3, random_state=seed), weights=weights)
     spec = SplitSpec(stratify=False, random_state=seed, scaler=scaler)
     made = split(made_up, spec, resample)
     features, target = made_up.features.copy(), made_up.target.copy()
     features[made.test] = features[made.test] * scale + 1
     target[made.test] = 1 - target[made.test]
-    perturbed = split(replace(made_up, features=features, target=target), spec, resample)
+    weights = weights.copy()
+    weights[made.test] += 1
+    perturbed = split(replace(made_up, features=features, target=target, weights=weights), spec, resample)
     assert made.train.tolist() == perturbed.train.tolist()
     assert (made.center.tobytes(), made.scale.tobytes()) == (perturbed.center.tobytes(), perturbed.scale.tobytes())
-    spec_of_model = model(batch_size=batch_size)
+    spec_of_model = model(batch_size=batch_size, class_weight=class_weight)
     for before, after in zip(train_on(made, spec_of_model), train_on(perturbed, spec_of_model), strict=True):
         assert bits(before) == bits(after)
 
@@ -105,7 +118,7 @@ def test_params_are_the_contracts(moons: Dataset) -> None:
 
 
 def test_fingerprint_changes_with_everything_that_determines_a_value(moons: Dataset) -> None:
-    """Data, split, scaler, network, training, seed and a threshold's goal each change it; nothing else does."""
+    """Data, weights, split, scaler, network, training, seed and a threshold's goal each change it; nothing else."""
     made = split(moons, SplitSpec())
     candidate = settle(made, "m", model())
     base = fingerprint(made, candidate, 0)
@@ -119,14 +132,48 @@ def test_fingerprint_changes_with_everything_that_determines_a_value(moons: Data
         fingerprint(made, replace(candidate, spec=model(epochs=9)), 0),
         fingerprint(made, replace(candidate, spec=ModelSpec(hidden_units=(6,))), 0),
         fingerprint(made, candidate, 1),
+        fingerprint(made, replace(candidate, spec=model(class_weight="balanced")), 0),
+        fingerprint(made, replace(candidate, spec=model(class_weight={"1": 2})), 0),
+        fingerprint(weighted(made, np.ones(90)), candidate, 0),
+        fingerprint(weighted(made, np.linspace(1, 2, 90)), candidate, 0),
     }
-    assert len(changed) == 8
+    assert len(changed) == 12
     assert base not in changed
     assert fingerprint(made, candidate, 0, Goal("f1")) not in {base, *changed}
     three = split(dataset(make="blobs", n_samples=90, centers=3), SplitSpec())
     assert fingerprint(three, candidate, 0, Goal("f1")) == fingerprint(three, candidate, 0)
     renamed = Candidate("other", "name", candidate.spec, candidate.loss)
     assert fingerprint(made, renamed, 0) == base
+
+
+def test_fingerprints_from_before_class_weights_hold(moons: Dataset) -> None:
+    """Where no class weights are given they have no part in the fingerprint, so runs stored before them are reused."""
+    made = split(moons, SplitSpec())
+    assert "class_weight" not in str(model().identity())
+    given = [fingerprint(made, settle(made, "m", model(**none)), 0) for none in ({}, {"class_weight": None})]
+    assert given[0] == given[1]
+
+
+def test_weights_change_training_and_no_other_measure() -> None:
+    """Balanced classes make the rarer one be found more often; the validation loss stays the mean over the rows."""
+    made = split(dataset("d", make="moons", n_samples=[180, 20], noise=0.3), SplitSpec())
+    plain, balanced = (train_on(made, model(epochs=60, **weights), (0,))[0] for weights in ({}, BALANCED))
+    rare = made.validation[made.dataset.target[made.validation] == 1]
+    found = [predict(one.network, made, rare)[:, 1].mean() for one in (plain, balanced)]
+    assert found[0] + 0.1 < found[1]
+    assert balanced.params["class_weight"] == "balanced"
+    shares = predict(balanced.network, made, made.validation)
+    loss = -np.log(shares[np.arange(len(shares)), made.dataset.target[made.validation]]).mean()
+    assert balanced.history.validation_loss[-1] == pytest.approx(loss, rel=1e-4)
+
+
+def test_weights_of_rows_are_trained_with(moons: Dataset) -> None:
+    """A dataset's weights go into training by themselves and together with those of classes, and change every bit."""
+    made = split(moons, SplitSpec())
+    heavy = weighted(made, np.linspace(1, 5, 90))
+    ones = {"class_weight": {"1": 3}}
+    found = [bits(train_on(one, model(**given), (0,))[0]) for one in (made, heavy) for given in ({}, ones)]
+    assert len({tuple(one) for one in found}) == 4
 
 
 def test_regression_trains_to_original_units() -> None:

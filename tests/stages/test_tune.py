@@ -50,10 +50,10 @@ def made_split(make: str = "moons", spec: SplitSpec = SplitSpec(), **keys: Any) 
     return split(dataset("d", make=make, **{"n_samples": 120, "noise": 0.3, **keys}), spec)
 
 
-def planned(made: Split, name: str = "e", **tuning: Any) -> SearchPlan:
+def planned(made: Split, name: str = "e", class_weight: Any = None, **tuning: Any) -> SearchPlan:
     model = {
         "hidden_units": [4],
-        "training": {"optimizer": "Adam", "lr": 0.05, "epochs": 20},
+        "training": {"optimizer": "Adam", "lr": 0.05, "epochs": 20, "class_weight": class_weight},
         "tuning": {"trials": 6, "space": SPACE, "trials_at_once": 3, **tuning},
     }
     return plan(name, made, SplitSpec(), "m", TunableModelSpec.model_validate(model), (0, 1))
@@ -104,10 +104,19 @@ def test_study_holds_what_was_found(url: str) -> None:
     assert set(study.user_attrs) >= {"objective", "space", "rows"}
 
 
-def test_value_is_what_training_that_network_alone_gives(url: str) -> None:
-    """A trial's objective is the validation log loss of its network trained by the train stage."""
-    made = made_split()
-    search = planned(made, pruner="none")
+def weighted(made: Split, first: float = 1) -> Split:
+    weights = np.linspace(first, 9, len(made.dataset.target))
+    return split(replace(made.dataset, weights=weights), SplitSpec())
+
+
+@pytest.mark.parametrize(
+    ("made", "class_weight"),
+    [(made_split(), None), (weighted(made_split()), {"1": 4})],
+    ids=["plain", "weighted"],
+)
+def test_value_is_what_training_that_network_alone_gives(made: Split, class_weight: Any, url: str) -> None:
+    """A trial's objective is the validation log loss of its network trained, with its weights, by the train stage."""
+    search = planned(made, class_weight=class_weight, pruner="none")
     (found,) = searched(search, url=url)
     for trial in found.trials[:3]:
         candidate = Candidate("d", "m", configure(search.given, trial.params), search.loss)
@@ -115,6 +124,15 @@ def test_value_is_what_training_that_network_alone_gives(url: str) -> None:
         truth = made.dataset.target[made.validation]
         expected = metrics.log_loss(truth, predict(trained.network, made, made.validation))
         assert trial.value == pytest.approx(expected, rel=1e-4)
+
+
+def test_trials_of_other_weights_belong_to_another_study() -> None:
+    """A study's identity changes with weights of classes and of rows; without any it says nothing of them."""
+    made = made_split()
+    plans = [planned(made), planned(made, class_weight="balanced"), planned(weighted(made)), planned(weighted(made, 2))]
+    identities = [plan.identity() for plan in plans]
+    assert all(one not in identities[:place] for place, one in enumerate(identities))
+    assert "class_weight" not in str(identities[0])
 
 
 def test_folds_and_seeds_are_averaged(url: str) -> None:

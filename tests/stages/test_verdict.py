@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import Goal
+from pipeline.comparison.verdict import Subject, judge, measure
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.ledger import ledger_frame, run_key, runs_frame
 from pipeline.stages.reporting.verdict_tables import conclusions, sentences, verdict_rows
@@ -62,13 +63,26 @@ def test_networks_that_differ_are_told_apart(trained: tuple[dict, pd.DataFrame, 
 
 
 def test_every_metric_has_its_verdict(trained: tuple[dict, pd.DataFrame, pd.DataFrame]) -> None:
-    """Differences of all six metrics are those of the model runs' means, on two classes and on three."""
+    """Differences of all nine metrics are those of the model runs' means, on two classes and on three."""
     outcome, runs = judged(trained), trained[1]
-    assert len(outcome.verdicts) == 2 * 6
+    assert len(outcome.verdicts) == 2 * 9
     for one in outcome.verdicts:
         means = runs[runs["dataset"] == one.dataset].groupby("model")[one.metric].mean()
         assert one.difference == pytest.approx(means["relu"] - means["linear"], abs=1e-9)
         assert one.low <= one.difference <= one.high
+
+
+def test_groups_of_the_splits_are_the_verdicts_cases(trained: tuple[dict, pd.DataFrame, pd.DataFrame]) -> None:
+    """A split's groups, by row id, are what the interval is made of; a dataset that has none is judged by rows."""
+    splits, runs, ledger = trained
+    groups = np.arange(200) // 5
+    table = dataclasses.replace(splits["circles"].dataset, groups=groups)
+    given = {**splits, "circles": dataclasses.replace(splits["circles"], dataset=table)}
+    circles, iris = judged((given, runs, ledger)).primary()
+    draws, measured = measure(ledger, Subject("circles", "test", 2, "accuracy", groups=groups), tuple(MODELS))
+    assert [circles] == judge(measured[0], CompareSpec(), draws[0])
+    assert (circles.groups, iris.groups) == (len(set((splits["circles"].test // 5).tolist())), None)
+    assert circles.low != judged(trained).primary()[0].low
 
 
 def test_the_law_of_generated_data_gives_the_ceiling(trained: tuple[dict, pd.DataFrame, pd.DataFrame]) -> None:

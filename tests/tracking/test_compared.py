@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -413,6 +413,35 @@ def test_what_cannot_stand_side_by_side(
         store.client.set_terminated(ids["killed"], "KILLED")
     line = refused(store, capsys, *(text.format(**ids) for text in given), command=SIDE_BY_SIDE)
     assert line.startswith(f"photofinish: {expected.format(**ids)}")
+
+
+@pytest.fixture
+def older(store: Store) -> Iterator[str]:
+    """A comparison made before there was balanced accuracy, average precision or Matthews correlation."""
+    path = Path(store.client.download_artifacts(store.ids["both"], "metrics.csv"))
+    text = path.read_text(encoding="utf-8")
+    runs = pd.read_csv(path)
+    runs.drop(columns=["balanced_accuracy", "average_precision", "mcc"]).to_csv(path, index=False)
+    yield store.ids["both"]
+    path.write_text(text, encoding="utf-8")
+
+
+def test_metrics_that_came_later_are_read_from_the_predictions(store: Store, older: str) -> None:
+    """A report of an older comparison has the numbers that it would have today, and so has what it is compared with."""
+    assert main(["report", older]) == 0
+    rebuilt = pd.read_csv(store.folder / "reports" / "both" / "metrics.csv").set_index("run_id")
+    assert len(rebuilt) == 8
+    for run_id, row in rebuilt.iterrows():
+        measured = store.client.get_run(str(run_id)).data.metrics
+        for metric in ("accuracy", "balanced_accuracy", "average_precision", "mcc"):
+            assert row[metric] == pytest.approx(measured[f"test/{metric}"], rel=1e-12)
+    page = (store.folder / "reports" / "both" / "index.html").read_text(encoding="utf-8")
+    assert "Matthews correlation" in page
+
+    assert main(["compare", store.ids["one"], older]) == 0
+    metrics = {one["metric"] for one in store.verdicts(store.ids["one"], older)["verdicts"]}
+    assert "mcc" in metrics
+    assert main([*SIDE_BY_SIDE, store.ids["one"], older]) == 0
 
 
 def test_report_shows_the_looks_of_its_day(store: Store, finished: Finished) -> None:

@@ -27,6 +27,7 @@ from tests.figures.making import words
 
 CURVES = {"train/loss", "train/accuracy", "validation/loss", "validation/accuracy"}
 FINAL = {"test/accuracy", "test/precision", "test/recall", "test/f1", "test/roc_auc", "test/log_loss"}
+FINAL |= {"test/balanced_accuracy", "test/average_precision", "test/mcc"}
 BEST = {"best/validation_loss", "best/epoch"}
 PARAMS = {"dataset", "model", "seed", "hidden_units", "depth", "width", "activation", "optimizer", "lr", "epochs"}
 

@@ -33,6 +33,23 @@ def test_split_saved_without_a_recipe_is_read(tmp_path: Path) -> None:
     assert load_split("d", tmp_path).dataset.recipe == {}
 
 
+def test_groups_times_and_weights_come_back(tmp_path: Path) -> None:
+    """What a row belongs to, when it was and how much it counts survive the store; what isn't there isn't after."""
+    table, random = dataset("d", make="moons"), np.random.default_rng(0)
+    rows = len(table.target)
+    given = {
+        "groups": random.integers(0, 20, rows),
+        "times": random.random(rows) * 20_000,
+        "weights": random.random(rows) + 0.5,
+    }
+    for field, values in given.items():
+        save_split(split(replace(table, **{field: values}), SplitSpec()), tmp_path / field)  # type: ignore[arg-type]
+        loaded = load_split("d", tmp_path / field).dataset
+        np.testing.assert_array_equal(getattr(loaded, field), values)
+        assert getattr(loaded, field).dtype == values.dtype
+        assert [getattr(loaded, other) for other in given if other != field] == [None, None]
+
+
 def test_a_table_from_a_file_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     """Columns, missing values, notices and the encoding survive the store: inputs are the same bits."""
     saved = split(replace(mixed_dataset(), notices=("a notice",)), SplitSpec())

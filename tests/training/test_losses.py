@@ -14,7 +14,7 @@ def test_bce_by_hand() -> None:
     by_hand = -np.mean(labels * np.log(predictions) + (1 - labels) * np.log(1 - predictions))
     assert by_hand == pytest.approx(0.1643, abs=1e-4)
     logits = torch.logit(torch.from_numpy(predictions))[None, None]
-    ours = mean_loss("bce_with_logits", logits, torch.from_numpy(labels)[None], torch.full((2,), 0.5).double())
+    ours = mean_loss("bce_with_logits", logits, torch.from_numpy(labels)[None], torch.full((1, 2), 0.5).double())
     assert ours.item() == pytest.approx(by_hand)
 
 
@@ -30,7 +30,7 @@ def test_weight_zero_is_no_row(n_rows: int) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, 4, 64, generator=generator, dtype=torch.float64)
     target = torch.randint(0, 4, (1, 64), generator=generator)
-    weights = (torch.arange(64) < n_rows).double() / n_rows
+    weights = (torch.arange(64) < n_rows).double()[None] / n_rows
     expected = torch.stack([functional.cross_entropy(own[:, :n_rows].T, target[0, :n_rows]) for own in logits])
     torch.testing.assert_close(mean_loss("cross_entropy", logits, target, weights), expected)
     right = (logits.argmax(1) == target)[:, :n_rows].double().sum(1)
@@ -40,5 +40,5 @@ def test_weight_zero_is_no_row(n_rows: int) -> None:
 def test_a_logit_of_zero_is_class_0() -> None:
     """A probability of exactly one half is not above one half."""
     logits = torch.tensor([[[0.0, 1e-6, -1e-6]]])
-    right = count_right("bce_with_logits", logits, torch.tensor([[0.0, 1.0, 0.0]]), torch.ones(3) / 3)
+    right = count_right("bce_with_logits", logits, torch.tensor([[0.0, 1.0, 0.0]]), torch.ones(1, 3) / 3)
     assert right.item() == 3

@@ -29,22 +29,23 @@ from pipeline.training.population import (
 )
 
 LOSSES = {
-    "bce_with_logits": nn.BCEWithLogitsLoss(),
-    "cross_entropy": nn.CrossEntropyLoss(),
-    "l1": nn.L1Loss(),
-    "mse": nn.MSELoss(),
+    "bce_with_logits": nn.BCEWithLogitsLoss,
+    "cross_entropy": nn.CrossEntropyLoss,
+    "l1": nn.L1Loss,
+    "mse": nn.MSELoss,
 }
 
 
-def make_rows(loss: str, n_rows: int, seed: int, n_classes: int = 3) -> Rows:
+def make_rows(loss: str, n_rows: int, seed: int, n_classes: int = 3, *, weighted: bool = False) -> Rows:
     random = np.random.default_rng(seed)
     features = random.normal(size=(n_rows, 3)).astype(np.float32)
     score = features[:, 0] * features[:, 1] + features[:, 2]
+    weights = random.uniform(0.1, 1.9, n_rows).astype(np.float32) if weighted else None
     if loss == "bce_with_logits":
-        return Rows(features, (score > 0).astype(np.int64))
+        return Rows(features, (score > 0).astype(np.int64), weights)
     if loss == "cross_entropy":
-        return Rows(features, np.digitize(score, [-0.5, 0.5]).astype(np.int64) % n_classes)
-    return Rows(features, score.astype(np.float32))
+        return Rows(features, np.digitize(score, [-0.5, 0.5]).astype(np.int64) % n_classes, weights)
+    return Rows(features, score.astype(np.float32), weights)
 
 
 def n_outputs(loss: str) -> int:
@@ -66,7 +67,11 @@ def plain_loop(shape: Shape, member: Member, train: Rows, monitored: Rows) -> tu
     optimizer = getattr(torch.optim, shape.optimizer)(network.parameters(), **arguments)
     target_dtype = torch.int64 if shape.loss == "cross_entropy" else dtype
     train_set, monitored_set = (
-        TensorDataset(torch.from_numpy(rows.features).to(dtype), torch.from_numpy(rows.target).to(target_dtype))
+        TensorDataset(
+            torch.from_numpy(rows.features).to(dtype),
+            torch.from_numpy(rows.target).to(target_dtype),
+            *([] if rows.weights is None else [torch.from_numpy(rows.weights).to(dtype)]),
+        )
         for rows in (train, monitored)
     )
     torch.manual_seed(member.seed)
@@ -74,21 +79,24 @@ def plain_loop(shape: Shape, member: Member, train: Rows, monitored: Rows) -> tu
     loader = DataLoader(train_set, batch_size=size, shuffle=member.batch_size is not None)
     monitored_loader = DataLoader(monitored_set, batch_size=len(monitored))
 
-    def loss_of(features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def loss_of(features: torch.Tensor, target: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
         logits = network(features)
-        return LOSSES[shape.loss](logits if shape.loss == "cross_entropy" else logits[:, 0], target)
+        outputs = logits if shape.loss == "cross_entropy" else logits[:, 0]
+        if weights is None:
+            return LOSSES[shape.loss]()(outputs, target)
+        return (LOSSES[shape.loss](reduction="none")(outputs, target) * weights).mean()
 
     curves = []
     for _ in range(member.epochs):
         total = 0.0
-        for features, target in loader:
-            loss = loss_of(features, target)
+        for rows in loader:
+            loss = loss_of(*rows)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            total += loss.item() * len(features)
+            total += loss.item() * len(rows[0])
         with torch.no_grad():
-            after = [loss_of(features, target).item() for features, target in monitored_loader]
+            after = [loss_of(*rows).item() for rows in monitored_loader]
         curves.append([total / len(train), after[0]])
     return network, curves
 
@@ -138,11 +146,11 @@ def populations(draw: st.DrawFn, *, alike: bool) -> tuple[Shape, list[Member]]:
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(populations(alike=False))
-def test_member_equals_plain_loop(drawn: tuple[Shape, list[Member]]) -> None:
-    """Whatever the specs and whatever its company, a member's curves equal its own plain loop's to 1e-9 in float64."""
+@given(populations(alike=False), st.booleans())
+def test_member_equals_plain_loop(drawn: tuple[Shape, list[Member]], weighted: bool) -> None:
+    """Whatever the specs, weights and company, a member's curves equal its own plain loop's to 1e-9 in float64."""
     shape, members = drawn
-    train, monitored = make_rows(shape.loss, 40, 1), make_rows(shape.loss, 20, 2)
+    train, monitored = make_rows(shape.loss, 40, 1, weighted=weighted), make_rows(shape.loss, 20, 2)
     outcomes = train_population(shape, members, train, monitored)
     for member, outcome in zip(members, outcomes, strict=True):
         # The loss at the last epoch has the whole training behind it; L1's sign gradients may jump at a kink.
@@ -208,6 +216,41 @@ def test_bits_do_not_depend_on_company(activation: str, loss: str, optimizer: st
         assert alone.history.validation_loss.tobytes() == among.history.validation_loss.tobytes()
 
 
+@pytest.mark.parametrize("batch_size", [None, 16])
+@pytest.mark.parametrize("loss", ["bce_with_logits", "cross_entropy", "mse"])
+def test_bits_with_weights(loss: str, batch_size: int | None) -> None:
+    """With weights, too, a member's bits don't depend on its company; weights of 1 leave the bits of none."""
+    shape = Shape("relu", loss, "Adam", n_outputs(loss))
+    train, monitored = make_rows(loss, 301, 1, weighted=True), make_rows(loss, 99, 2)
+    members = [Member(seed, (10, 7), 0.01, 5, batch_size=batch_size) for seed in range(5)]
+
+    def bits(rows: Rows, count: int) -> list[bytes]:
+        outcome = train_population(shape, members[:count], rows, monitored)[0]
+        history = outcome.history
+        arrays = (*outcome.network.weights, history.train_loss, history.train_accuracy, history.validation_loss)
+        return [array.tobytes() for array in arrays]
+
+    assert bits(train, 1) == bits(train, 5)
+    plain = replace(train, weights=None)
+    assert bits(replace(train, weights=np.ones(301, dtype=np.float32)), 1) == bits(plain, 1) != bits(train, 1)
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_a_row_of_weight_two_is_the_row_twice(loss: str) -> None:
+    """With weights of 1, 2 and 3, 1 on average, training is that of a table that has each row so many times."""
+    shape = Shape("tanh", loss, "SGD", n_outputs(loss), double=True)
+    once, monitored = make_rows(loss, 32, 1), make_rows(loss, 20, 2)
+    times = np.resize([1, 2, 2, 3], 32)
+    weighted = replace(once, weights=(times / times.mean()).astype(np.float32))
+    repeated = Rows(once.features.repeat(times, axis=0), once.target.repeat(times))
+    outcomes = [
+        train_population(shape, [Member(0, (5,), 0.05, 40)], rows, monitored)[0] for rows in (weighted, repeated)
+    ]
+    one, other = (outcome.history for outcome in outcomes)
+    np.testing.assert_allclose(one.train_loss, other.train_loss, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(one.validation_loss, other.validation_loss, rtol=0, atol=1e-9)
+
+
 def test_diverging_member_leaves_others_untouched() -> None:
     """A loss that becomes NaN ends that member with the reason, and changes no bit of the others."""
     shape = Shape("relu", "mse", "SGD", 1)
@@ -250,9 +293,11 @@ def test_without_monitored_rows_there_is_no_validation_curve() -> None:
     assert set(outcome.history.curves()) == {"train/loss", "train/accuracy"}
 
 
-def test_long_parts_go_through_in_blocks() -> None:
+@pytest.mark.parametrize("weighted", [False, True])
+def test_long_parts_go_through_in_blocks(weighted: bool) -> None:
     """More rows than one block holds, in training, monitoring or a batch, give what the plain loop gives."""
-    train, monitored = make_rows("cross_entropy", MOST_ROWS + 1000, 1), make_rows("cross_entropy", 2 * MOST_ROWS + 5, 2)
+    train = make_rows("cross_entropy", MOST_ROWS + 1000, 1, weighted=weighted)
+    monitored = make_rows("cross_entropy", 2 * MOST_ROWS + 5, 2)
     for batch_size in (None, MOST_ROWS + 10):
         shape = Shape("tanh", "cross_entropy", "Adam", 3, double=True)
         member = Member(0, (4, 3), 0.01, 4, batch_size=batch_size)
@@ -286,14 +331,16 @@ def test_padding_outlives_the_member_it_was_for() -> None:
     assert_equals_plain(shape, members[0], narrow, train, monitored, 1e-9)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("batch_size", [None, 7])
-def test_accuracy_of_all_rows_is_one(batch_size: int | None) -> None:
-    """Accuracy is a count over a count: exactly 1 when every row is right, on any number of rows."""
+def test_accuracy_of_all_rows_is_one(batch_size: int | None, weighted: bool) -> None:
+    """Accuracy is a count over a count: exactly 1 when every row is right, on any number of rows of any weight."""
     random = np.random.default_rng(0)
     features = random.normal(size=(33, 1)).astype(np.float32)
     rows = Rows(features, (features[:, 0] > 0).astype(np.int64))
+    train = replace(rows, weights=np.geomspace(0.1, 2, 33, dtype=np.float32)) if weighted else rows
     shape = Shape("identity", "bce_with_logits", "SGD", 1)
-    (outcome,) = train_population(shape, [Member(0, (), 5.0, 200, batch_size=batch_size)], rows, rows)
+    (outcome,) = train_population(shape, [Member(0, (), 5.0, 200, batch_size=batch_size)], train, rows)
     assert outcome.history.train_accuracy[-1] == 1
     assert outcome.history.validation_accuracy[-1] == 1
     shares = outcome.history.validation_accuracy * 33

@@ -17,6 +17,7 @@ from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.errors import BadInput
 from pipeline.stages.baselines.spec import KEY, EstimatorSpec
 from pipeline.stages.identity import data_identity
+from pipeline.stages.weighting import train_weights
 
 LARGEST_RANDOM_STATE = 2**32 - 1  # what numpy's RandomState takes
 MOST_FOLDS = 5  # of calibration, as scikit-learn has it
@@ -38,7 +39,7 @@ def settle_baseline(split: Split, model: str, spec: EstimatorSpec) -> Baseline:
     Raises
     ------
     BadInput
-        When it predicts classes and the target is real, or the other way round.
+        When it predicts classes and the target is real, or the other way round; when rows' weights can't be used.
     """
     name, is_regression = split.dataset.name, split.dataset.task == "regression"
     if spec.is_classifier == is_regression:
@@ -49,11 +50,16 @@ def settle_baseline(split: Split, model: str, spec: EstimatorSpec) -> Baseline:
             field=f"models.{model}.{KEY}",
             remedy=f"name a {wanted} of scikit-learn, or leave {name} out",
         )
+    train_weights(split)  # which may be refused
     return Baseline(name, model, spec)
 
 
 def fit_baseline(split: Split, baseline: Baseline, seeds: Sequence[int], goal: Goal = HALF) -> list[TrainedModel]:
-    """Fit one estimator a seed on the scaled train rows; where chance has no part, one that stands for all seeds."""
+    """Fit one estimator a seed on the scaled train rows; where chance has no part, one that stands for all seeds.
+
+    Rows' own weights are given to every class that takes them; a note says where one doesn't. Class weights are an
+    argument of the class.
+    """
     models, made = [], None
     for seed in seeds:
         if made is None or baseline.spec.takes_seed:
@@ -119,21 +125,24 @@ def scaled_predictions(fitted: FittedEstimator, scaled_features: Floats) -> Floa
 def _fitted(split: Split, spec: EstimatorSpec, seed: int) -> tuple[FittedEstimator, str | None]:
     """Fit one estimator; gives why it couldn't be, and what scikit-learn warned of is kept with it."""
     import sklearn
+    from sklearn.utils.validation import has_fit_parameter
     from threadpoolctl import threadpool_limits
 
     # In double precision, which many estimators need to converge; the numbers are those that networks are given.
     features, target = split.scaled_features(split.train).astype(np.float64), split.scaled_target(split.train)
-    failure = None
+    weights, failure = train_weights(split), None
     with warnings.catch_warnings(record=True) as warned, threadpool_limits(1):
         warnings.simplefilter("always")
         estimator = _unfitted(split, spec, seed)
+        weighted = weights is not None and has_fit_parameter(estimator, "sample_weight")
         try:
-            estimator.fit(features, target)
+            estimator.fit(features, target, **({"sample_weight": weights} if weighted else {}))
             # Some find out only now that they have no answer for rows that they haven't seen.
             estimator.predict(split.scaled_features(split.rows(split.monitored)).astype(np.float64))
         except (ValueError, TypeError, ArithmeticError, np.linalg.LinAlgError) as error:
             failure = f"{spec.sklearn} couldn't be fitted: {_first_sentence(error)}"
     notes = [_CALIBRATED] if spec.is_calibrated else []
+    notes += [_UNWEIGHTED] if weights is not None and not weighted else []
     notes += dict.fromkeys(f"scikit-learn warned: {_first_sentence(one.message)}" for one in warned)
     fitted = FittedEstimator(
         spec.sklearn, spec.arguments, sklearn.__version__, None if failure else estimator, tuple(notes)
@@ -142,6 +151,7 @@ def _fitted(split: Split, spec: EstimatorSpec, seed: int) -> tuple[FittedEstimat
 
 
 _CALIBRATED = "probabilities by CalibratedClassifierCV on the train rows, since the class gives none"
+_UNWEIGHTED = "fitted without the rows' weights, which the class doesn't take"
 
 
 def _unfitted(split: Split, spec: EstimatorSpec, seed: int) -> Any:

@@ -12,6 +12,8 @@ from pipeline.figures import classes as class_figures
 from pipeline.stages.reporting.source import ReportInput
 from pipeline.units import factor, metric_name, unit, value_text
 
+MOST_NAMED = 3  # features of a model
+
 
 def differences(source: ReportInput, metric: str) -> str:
     """Say the verdicts by one metric."""
@@ -46,9 +48,20 @@ def boundaries(source: ReportInput, name: str) -> str:
     return f"Of the {source.splits[name].final} rows of {name} the median runs are right: {rights}."
 
 
-def slices(pairs: Sequence[tuple[str, str]]) -> str:
-    """Say over which features the slices are."""
-    return f"Slices over {'; '.join(f'{x} and {y}' for x, y in pairs)}."
+def importance(frame: pd.DataFrame) -> str:
+    """Say which features matter most to each model."""
+    said = []
+    for model, rows in frame.groupby("model", sort=False):
+        first = rows[rows["importance"] > 0].nlargest(MOST_NAMED, "importance")
+        named = ", ".join(f"{row.feature} ({row.importance:.3g})" for row in first.itertuples())
+        said.append(f"{model} depends most on {named}." if named else f"{model} depends on no feature.")
+    return " ".join(said)
+
+
+def slices(pairs: Sequence[tuple[str, str]], undrawn: Sequence[str] = ()) -> str:
+    """Say over which features the slices are, and which ones matter but can't be drawn."""
+    over = f"Slices over {'; '.join(f'{x} and {y}' for x, y in pairs)}."
+    return f"{over} More important, but no number to draw: {', '.join(undrawn)}." if undrawn else over
 
 
 def disagreement(pairs: Sequence[Agreement]) -> str:

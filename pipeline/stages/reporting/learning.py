@@ -112,7 +112,7 @@ def learning(source: ReportInput, name: str) -> Learning | None:
 def _panel(
     source: ReportInput, name: str, model: str, chosen: Representative, snapshots: Snapshots, stops: list[int]
 ) -> Panel:
-    threshold = float(source.ledger.loc[source.ledger["run_id"] == chosen.run_id, "threshold"].iloc[0])
+    threshold = source.threshold(chosen)
     n_classes = len(source.splits[name].dataset.class_names)
     _, rows, columns = snapshots.codes.shape
     history = source.history[source.history["run_id"] == chosen.run_id].set_index("epoch")

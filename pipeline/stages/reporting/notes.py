@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pipeline.artifacts import Search, Split
 from pipeline.comparison.thresholds import HALF, Goal
@@ -44,6 +46,12 @@ def notes(splits: Mapping[str, Split], runs: pd.DataFrame | None = None, goal: G
                 f"{name}: there are no validation rows (validation_size: 0), so the rows watched during training are"
                 " the test rows, and what is called validation/… in MLflow is measured on them."
             )
+        lines.extend(parting_notes(name, split))
+        if split.dataset.weights is not None:
+            lines.append(
+                f"{name}: rows have weights, which count in the loss that is minimised, and so in train/loss; all other"
+                " numbers count every row once."
+            )
     if runs is not None:
         if not goal.is_default:
             lines.extend(line for split in splits.values() for line in threshold_notes(split, runs, goal))
@@ -53,14 +61,30 @@ def notes(splits: Mapping[str, Split], runs: pd.DataFrame | None = None, goal: G
             f" failed and is left out: {run.failure}."
             for run in runs[runs["status"] == "FAILED"].itertuples()
         )
-        lines.extend(estimator_notes(runs))
+        lines.extend(model_notes(runs))
     return lines
 
 
-def estimator_notes(runs: pd.DataFrame) -> list[str]:
-    """Say what to know of models of scikit-learn: how their probabilities are made, what they were warned of."""
+def parting_notes(name: str, split: Split) -> Iterator[str]:
+    """Say what it means that rows were parted by group, or by time."""
+    groups = split.dataset.groups
+    if groups is not None:
+        final = split.rows(split.final)
+        yield (
+            f"{name}: no group of rows is in two parts, and the {len(final):,} {split.final} rows are those of"
+            f" {len(np.unique(groups[final])):,} groups; intervals take groups, not rows, for independent cases."
+        )
+    if split.dataset.times is not None:
+        yield (
+            f"{name}: parts follow one another in time, the {split.final} rows being the latest; no interval says how"
+            " much another stretch of time would differ."
+        )
+
+
+def model_notes(runs: pd.DataFrame) -> list[str]:
+    """Say what to know of models: class weights, how scikit-learn's probabilities are made, what it warned of."""
     finished = runs[runs["status"] == "FINISHED"]
-    if "note" not in finished:  # made before there were such models
+    if "note" not in finished:  # made before there were any
         return []
     lines = []
     for (dataset, model), group in finished.groupby(["dataset", "model"], sort=False):

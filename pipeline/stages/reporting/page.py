@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.comparison.comparability import look_notes, looks_words
 from pipeline.planes import is_plane
-from pipeline.stages.checks import check_data
+from pipeline.stages.reporting.input_table import input_rows
 from pipeline.stages.reporting.learning import SIDE, learning
 from pipeline.stages.reporting.moving_threshold import moving_threshold
 from pipeline.stages.reporting.notes import notes, resample_notes
@@ -57,7 +57,7 @@ def render(source: ReportInput, pictures: Pictures, images: Mapping[str, PageIma
         made=_made(source),
         side=SIDE,
         notes=[
-            *(finding.sentence for finding in check_data(source.splits)),
+            *(finding.sentence for finding in source.findings),
             *notes(source.splits, source.runs, source.goal),
             *resample_notes(source.searches, source.shared_tables, source.resamples),
             *look_notes(source.splits, source.looks),
@@ -112,6 +112,8 @@ def _section(source: ReportInput, name: str, pictures: Sequence[Picture]) -> dic
         "metrics": metric_table(source, name),
         "classes": class_table(source, name),
         "plane": is_plane(split),
+        "unlabelled": len(split.dataset.target) - len(split.dataset.labelled),
+        "inputs": input_rows(split),
         "threshold": moving_threshold(source, name),
         "reading_columns": columns(split),
         "readings": readings(source, name),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 
 from pipeline.figures import parallel, tuning
 from pipeline.planes import is_plane
 from pipeline.stages.reporting import findings
 from pipeline.stages.reporting.boundary_pictures import headline, plane_pictures
+from pipeline.stages.reporting.importance_pictures import importance_pictures, importances
 from pipeline.stages.reporting.picture import Picture
 from pipeline.stages.reporting.score_pictures import (
     calibration_pictures,
@@ -51,13 +52,15 @@ def all_pictures(source: ReportInput) -> Pictures:
 
 
 def _dataset_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
+    found = cache(lambda: importances(source, name))
+    yield from importance_pictures(source, name, found)
     if source.splits[name].dataset.task == "regression":
         yield from regression_pictures(source, name)
         yield from curve_pictures(source, name)
         return
     if is_plane(source.splits[name]):
         yield from plane_pictures(source, name)
-    yield from slice_pictures(source, name)
+    yield from slice_pictures(source, name, found)
     yield from curve_pictures(source, name)
     yield from class_pictures(source, name)
     yield from threshold_pictures(source, name)

@@ -65,7 +65,7 @@ def _output(source: ReportInput, name: str, model: str, chosen: Representative) 
     truth = split.dataset.target[rows]
     if split.dataset.task == "regression":
         return Output(model, chosen.seed, np.nan, rows, logits, np.empty((len(rows), 0)), answers, truth)
-    threshold = float(source.ledger.loc[source.ledger["run_id"] == chosen.run_id, "threshold"].iloc[0])
+    threshold = source.threshold(chosen)
     labels = predicted_labels(answers, threshold)
     return Output(model, chosen.seed, threshold, rows, logits, answers, labels, truth)
 

@@ -44,7 +44,7 @@ class RunPictures:
         return pictures
 
     def _draw_boundary(self, picture: SmallBoundary, model: EvaluatedModel) -> Figure:
-        trained, threshold = model.trained, model.threshold.value if model.threshold else 0.5
+        trained, threshold = model.trained, model.label_threshold
         accuracy = model.metrics["accuracy"]
         boundary = boundary_of(trained.network, self._split, trained.seed, accuracy, threshold, GRID)
         return picture.draw(boundary, *self._heading(model))
@@ -52,7 +52,7 @@ class RunPictures:
     def _draw_confusion(self, picture: SmallConfusion, model: EvaluatedModel) -> Figure:
         assert model.predictions is not None
         final = model.predictions[model.predictions["split"] == self._split.final]
-        threshold = model.threshold.value if model.threshold else 0.5
+        threshold = model.label_threshold
         predicted = predicted_labels(class_probabilities(final), threshold)
         classes = range(len(self._split.dataset.class_names))
         return picture.draw(confusion_matrix(final["label"], predicted, labels=classes), *self._heading(model))

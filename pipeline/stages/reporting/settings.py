@@ -10,6 +10,7 @@ from pipeline.stages.reporting.source import ReportInput
 from pipeline.units import value_text
 
 ABSENT = "–"
+NOT_SET = ((None, ABSENT), (ABSENT, None))  # stored before there was such a setting, and unset since: no difference
 Path = tuple[str, ...]
 Difference = tuple[str, str, str]  # what, and how either side has it
 
@@ -31,7 +32,7 @@ def _walk(path: Path, first: Any, second: Any) -> Iterator[tuple[Path, tuple[str
     if isinstance(first, dict) and isinstance(second, dict):
         for key in dict.fromkeys([*first, *second]):
             yield from _walk((*path, str(key)), first.get(key, ABSENT), second.get(key, ABSENT))
-    elif first != second:
+    elif first != second and (first, second) not in NOT_SET:
         yield path, (_written(first), _written(second))
 
 

@@ -1,16 +1,17 @@
-"""Pictures of networks on data of more than two features: slices through the medians, the most telling pairs first."""
+"""Pictures of models on data of more than two features: slices through what is usual, the most telling pairs first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import combinations
 
 import numpy as np
 
-from pipeline.artifacts import Floats, Integers
+from pipeline.artifacts import Floats, Integers, Split
 from pipeline.figures import slices
 from pipeline.figures.boundaries import Boundary
+from pipeline.figures.importance import shared_importance
 from pipeline.figures.slices import Slice
 from pipeline.stages.evaluate import predict_table
 from pipeline.stages.reporting import findings
@@ -18,73 +19,60 @@ from pipeline.stages.reporting.picture import Picture, labelled
 from pipeline.stages.reporting.source import ReportInput
 
 MOST_SLICES = 3
-SHUFFLES = 5  # of each feature, to see how much it matters
 
 
-def slice_pictures(source: ReportInput, name: str) -> Iterator[Picture]:
-    """Yield what the median runs say over pairs of features, all others held at their medians."""
+def slice_pictures(source: ReportInput, name: str, found: Callable[[], Mapping[str, Floats]]) -> Iterator[Picture]:
+    """Yield what the median runs say over pairs of amounts, given their importances, while all others are held."""
     split = source.splits[name]
-    if split.dataset.n_features < 3:
+    if not has_slices(split):
         return
-    made = cache(lambda: [_slice(source, name, pair) for pair in telling_pairs(source, name)])
+    dataset = split.dataset
+    chosen = cache(lambda: telling_pairs(split, shared_importance(found())))
+    made = cache(lambda: [_slice(source, name, pair) for pair in chosen()])
+    undrawn = cache(lambda: telling_but_undrawn(split, shared_importance(found())))
+    held = slices.held_at(dataset.n_features - 2, slices.usual_kind(split))
+    kinds = "" if dataset.are_amounts.all() else " numbers and dates"
     yield Picture(
         f"{name}_slices",
         "slices",
         name,
         "Slices of the decision",
-        f"What the median runs predict while two features vary and the other {split.dataset.n_features - 2}"
-        " are held at their medians over the train rows: cuts through the decision, not all of it. The pairs are those"
-        " of the features that the models depend on most, by how much worse they predict the"
-        f" {split.monitored} rows when a feature is shuffled. Dots are the rows nearest to a slice."
-        f"{labelled(source, name)}",
-        lambda: findings.slices([one.features for one in made()]),
+        f"What the median runs predict while two features vary and {held} over the train rows: cuts through the"
+        f" decision, not all of it. The pairs are those of the{kinds or ' features'} that the models depend on most, by"
+        f" how much worse they predict the {split.monitored} rows when a feature is shuffled. Dots are the rows nearest"
+        f" to a slice.{labelled(source, name)}",
+        lambda: findings.slices([one.features for one in made()], undrawn()),
         lambda: slices.slices_frame(made()),
         lambda: slices.draw_slices(
-            name, made(), source.models, class_names=split.dataset.class_names, part=split.final
+            name, made(), source.models, class_names=dataset.class_names, part=split.final, undrawn=undrawn()
         ),
     )
 
 
-def telling_pairs(source: ReportInput, name: str) -> list[tuple[int, int]]:
-    """Choose the pairs of features whose permutation importances, summed over the pair, are largest."""
-    importances = np.mean([_importances(source, name, model) for model in source.seeds(name)], axis=0)
-    order = [int(feature) for feature in np.argsort(-importances, kind="stable")]
-    pairs = sorted(combinations(order[: MOST_SLICES + 1], 2), key=lambda pair: -importances[list(pair)].sum())
+def has_slices(split: Split) -> bool:
+    """Whether there are more than two features, and among them two to vary."""
+    return split.dataset.n_features > 2 and len(_drawable(split)) >= 2
+
+
+def _drawable(split: Split) -> Integers:
+    """Places of the amounts that have a value in some train row."""
+    is_empty = np.isnan(split.dataset.features[split.train]).all(axis=0)
+    return np.flatnonzero(split.dataset.are_amounts & ~is_empty).astype(np.int64)
+
+
+def telling_pairs(split: Split, shared: Floats) -> list[tuple[int, int]]:
+    """Choose the pairs of amounts whose importances, (features,), summed over the pair, are largest."""
+    drawable = _drawable(split)
+    order = drawable[np.argsort(-shared[drawable], kind="stable")].tolist()
+    pairs = sorted(combinations(order[: MOST_SLICES + 1], 2), key=lambda pair: -shared[list(pair)].sum())
     return pairs[:MOST_SLICES]
 
 
-def _importances(source: ReportInput, name: str, model: str) -> Floats:
-    """How much log loss a model gains on the monitored rows when a feature is shuffled, (features,).
-
-    Breiman 2001, "Random Forests", Machine Learning 45, section 10. These rows have been looked at already; the final
-    ones have no part in which slices are shown.
-    """
-    from sklearn.inspection import permutation_importance
-    from sklearn.metrics import log_loss
-
-    split, network = source.splits[name], source.representatives[name, model].network
-    rows, classes = split.rows(split.monitored), np.arange(len(split.dataset.class_names))
-
-    def score(_: _Trained, table: Floats, truth: Integers) -> float:
-        return -float(log_loss(truth, predict_table(network, split, table), labels=classes))
-
-    found = permutation_importance(
-        _Trained(),
-        split.dataset.features[rows],
-        split.dataset.target[rows],
-        scoring=score,
-        n_repeats=SHUFFLES,
-        random_state=0,
-    )
-    importances: Floats = found.importances_mean
-    return importances
-
-
-class _Trained:
-    """What scikit-learn takes for an estimator; the scoring does all."""
-
-    def fit(self) -> None:
-        """Nothing is left to fit."""
+def telling_but_undrawn(split: Split, shared: Floats) -> list[str]:
+    """Name the features that are no amounts and matter more than any that is drawn, the most important first."""
+    drawn, amounts = shared[_drawable(split)].max(), split.dataset.are_amounts
+    order = np.argsort(-shared, kind="stable")
+    return [split.dataset.feature_names[place] for place in order if not amounts[place] and shared[place] > drawn]
 
 
 def _slice(source: ReportInput, name: str, pair: tuple[int, int]) -> Slice:
@@ -95,6 +83,18 @@ def _slice(source: ReportInput, name: str, pair: tuple[int, int]) -> Slice:
         chosen = source.representatives[name, model]
         shares = predict_table(chosen.network, split, table).reshape(len(y), len(x), -1)
         boundaries[model] = Boundary(x, y, shares, chosen.seed, *source.scored(chosen))
-    names = split.dataset.feature_names
-    points = slices.nearest_frame(split, pair)
-    return Slice((names[pair[0]], names[pair[1]]), boundaries, points, split.dataset.n_features - 2)
+    dataset = split.dataset
+    first, second = pair
+    return Slice(
+        (dataset.feature_names[first], dataset.feature_names[second]),
+        boundaries,
+        slices.nearest_frame(split, pair),
+        dataset.n_features - 2,
+        (_counts_days(split, first), _counts_days(split, second)),
+        slices.usual_kind(split),
+    )
+
+
+def _counts_days(split: Split, place: int) -> bool:
+    columns = split.dataset.columns
+    return bool(columns) and columns[place].part == "days"

@@ -16,6 +16,7 @@ from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.figures.boundaries import BayesRule, Boundary
 from pipeline.planes import is_plane
+from pipeline.stages.checks import Finding
 from pipeline.stages.reporting.grids import bayes_rule_of, boundary_of
 from pipeline.stages.verdict import verdict
 
@@ -59,6 +60,7 @@ class ReportInput:
     looks: Mapping[str, int] = field(default_factory=dict)  # dataset → looks at its final rows in the store
     experiment: str = ""  # the file with every default filled in, as YAML
     diff: str = ""  # changes that weren't committed
+    findings: tuple[Finding, ...] = ()  # of checks of the data
     beside: tuple[str, ...] = ()  # models of the comparisons shown beside this one
 
     @property
@@ -118,7 +120,11 @@ class ReportInput:
     def scored(self, chosen: Representative) -> tuple[float, float]:
         """Return a median run's accuracy on the final rows, and the threshold of its labels."""
         accuracy = float(self.runs.loc[self.runs["run_id"] == chosen.run_id, "accuracy"].iloc[0])
-        return accuracy, float(self.ledger.loc[self.ledger["run_id"] == chosen.run_id, "threshold"].iloc[0])
+        return accuracy, self.threshold(chosen)
+
+    def threshold(self, chosen: Representative) -> float:
+        """Return the threshold of a median run's labels; NaN unless there are two classes."""
+        return float(self.ledger.loc[self.ledger["run_id"] == chosen.run_id, "threshold"].iloc[0])
 
     def median_scores(self, datasets: Sequence[str]) -> pd.DataFrame:
         """Return how often each median run is right: dataset, model, seed, accuracy."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,11 +61,19 @@ def tuned_table(searches: Sequence[Search], dataset: str) -> dict[str, Any]:
 
 
 def metric_table(source: ReportInput, name: str) -> dict[str, Any]:
-    """Every final metric, mean ± standard deviation over runs."""
+    """Every final metric, mean ± standard deviation over runs; a cell may be broken into two lines before the ±."""
     regression_target = source.splits[name].dataset.task == "regression"
     columns = ("mae", "rmse", "r2") if regression_target else CLASSIFICATION_METRICS
-    rows = [(model, *(cell(runs_of(source.runs, name, model), key) for key in columns)) for model in source.models]
+    rows = []
+    for model in source.models:
+        runs = runs_of(source.runs, name, model)
+        rows.append((model, *(_breaking_before_parts(cell(runs, key)) for key in columns)))
     return {"columns": [metric_name(column) for column in columns], "rows": rows}
+
+
+def _breaking_before_parts(text: str) -> str:
+    """Let a line break come before the ± and the parenthesis of a score, and nowhere else."""
+    return re.sub(r" (?![±(])", "\u00a0", text)
 
 
 def class_table(source: ReportInput, name: str) -> list[tuple[str, ...]]:

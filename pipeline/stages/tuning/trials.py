@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.artifacts import History, Network, Split
 from pipeline.stages.evaluate import measure
-from pipeline.stages.populations import population_member, population_rows, population_shape
+from pipeline.stages.populations import population_member, population_rows, population_shape, training_rows
 from pipeline.training.spec import LossName, ModelSpec
 
 if TYPE_CHECKING:
@@ -210,7 +210,9 @@ def _stacks(task: TrialsTask) -> Iterator[_Stack]:
     from pipeline.training.population import Population, stacks
 
     for split in task.folds:
-        train, monitored = population_rows(split, "train"), population_rows(split, "validation")
+        # Weights are nothing that is searched, so that all proposals have those of the first.
+        train = training_rows(split, task.proposals[0].spec)
+        monitored = population_rows(split, "validation")
         for shape, networks in _by_shape(task, split).items():
             members = [network.member for network in networks]
             for chosen in stacks(shape, members, len(train), len(monitored), task.memory):

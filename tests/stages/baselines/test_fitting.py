@@ -96,6 +96,28 @@ def test_warnings_are_kept_and_raise_nothing(wine: Split) -> None:
     assert [note for note in trained.network.notes if "failed to converge" in note]
 
 
+def test_weights_of_rows_go_to_every_class_that_takes_them(wine: Split) -> None:
+    """Fitting takes the train rows' weights, 1 on average; a class that doesn't take any says so."""
+    from dataclasses import replace
+
+    from sklearn.linear_model import LogisticRegression
+
+    weights = np.linspace(1, 9, len(wine.dataset.target))
+    heavy = replace(wine, dataset=replace(wine.dataset, weights=weights))
+    (trained,) = fit(heavy, "LogisticRegression")
+    features, own = wine.scaled_features(wine.train).astype(np.float64), weights[wine.train]
+    by_hand = LogisticRegression().fit(features, wine.dataset.target[wine.train], own / own.mean())
+    assert isinstance(trained.network, FittedEstimator)
+    np.testing.assert_allclose(trained.network.estimator.coef_, by_hand.coef_, atol=1e-8)
+    (plain,) = fit(wine, "LogisticRegression")
+    assert plain.fingerprint != trained.fingerprint
+    for name, notes in (("KNeighborsClassifier", 1), ("LogisticRegression", 0)):
+        network = fit(heavy, name)[0].network
+        assert isinstance(network, FittedEstimator)
+        assert sum("without the rows' weights" in note for note in network.notes) == notes
+    assert not any("weights" in note for note in fit(wine, "KNeighborsClassifier")[0].network.notes)
+
+
 def test_regression_comes_back_in_the_targets_units() -> None:
     """A regressor is fitted to the scaled target, and predicts in original units."""
     made = split(dataset(load="diabetes"), SplitSpec(stratify=False))

@@ -9,10 +9,14 @@ import pytest
 
 from pipeline.artifacts import Dataset, Network
 from pipeline.cli import main
-from pipeline.stages.reporting.slice_pictures import slice_pictures, telling_pairs
+from pipeline.figures.importance import shared_importance
+from pipeline.stages.reporting.importance_pictures import importances
+from pipeline.stages.reporting.slice_pictures import has_slices, slice_pictures, telling_but_undrawn, telling_pairs
 from pipeline.stages.reporting.source import ReportInput, Representative
 from pipeline.stages.split import SplitSpec, split
-from tests.figures.making import words
+from tests.figures.making import assert_legible, words
+from tests.making import MIXED, mixed_dataset
+from tests.stages.reporting.making import report_source
 
 
 @pytest.fixture
@@ -43,17 +47,20 @@ def source() -> ReportInput:
 
 def test_slices_are_over_the_features_that_matter_most(source: ReportInput) -> None:
     """The pair whose shuffling costs most comes first, and no test row has a part in choosing it."""
-    assert telling_pairs(source, "table")[0] == (3, 1)
     made = source.splits["table"]
+    shared = shared_importance(importances(source, "table"))
+    assert telling_pairs(made, shared)[0] == (3, 1)
     features = made.dataset.features.copy()
     features[made.test] = 1e3
     perturbed = replace(made, dataset=replace(made.dataset, features=features))
-    assert telling_pairs(replace(source, splits={"table": perturbed}), "table") == telling_pairs(source, "table")
+    other = shared_importance(importances(replace(source, splits={"table": perturbed}), "table"))
+    assert telling_pairs(perturbed, other) == telling_pairs(made, shared)
+    np.testing.assert_array_equal(other, shared)
 
 
 def test_a_slice_shows_the_network_with_the_rest_at_medians(source: ReportInput) -> None:
     """Its frame holds the network's probabilities over both features at the train rows' medians of the others."""
-    (picture,) = slice_pictures(source, "table")
+    (picture,) = slice_pictures(source, "table", lambda: importances(source, "table"))
     frame = picture.frame()
     first = frame[(frame["feature_x"] == "d") & (frame["feature_y"] == "b")]
     made = source.splits["table"]
@@ -78,3 +85,36 @@ def test_report_shows_slices_where_there_are_more_than_two_features(
     assert "iris_slices.png" in figures
     assert not {"iris_boundaries.png", "headline.png"} & figures
     assert "cuts through the decision, not all of it" in Path("reports/flowers/index.html").read_text(encoding="utf-8")
+
+
+def test_only_amounts_are_drawn_and_what_matters_more_is_named() -> None:
+    """Of a mixed table numbers and days make the pairs; a category that matters more is named in words."""
+    source = report_source(mixed_dataset(), models={"relu": {"hidden_units": [6]}}, seeds=1)
+    made, found = source.splits["mixed"], importances(source, "mixed")
+    assert telling_pairs(made, shared_importance(found)) in ([(0, 3)], [(3, 0)])
+    assert telling_but_undrawn(made, shared_importance(found)) == ["city"]
+    (picture,) = slice_pictures(source, "mixed", lambda: found)
+    assert "the other 3 are held at their commonest values over the train rows" in picture.caption
+    assert "those of the numbers and dates that" in picture.caption
+    assert picture.finding().endswith("More important, but no number to draw: city.")
+    figure = picture.draw()
+    said = " ".join(words(figure))
+    assert "the other 3 are held at their commonest values" in said
+    assert "more important, but no number to draw: city" in said
+    assert_legible(figure)
+    days = figure.axes[0].get_ylabel() == "since"
+    axis = figure.axes[0].yaxis if days else figure.axes[0].xaxis
+    assert {"2020", "2022", "2024"} <= {tick.get_text() for tick in axis.get_ticklabels()}
+
+
+def test_what_cannot_vary_makes_no_slices() -> None:
+    """Slices take two amounts that have values in train rows, and a third feature."""
+    data = mixed_dataset()
+    assert has_slices(split(data, SplitSpec()))
+    empty = data.features.copy()
+    empty[:, 3] = np.nan
+    assert not has_slices(split(replace(data, features=empty), SplitSpec()))
+    for kept in ([0, 3], [0, 1, 2]):
+        columns, names = ([of[place] for place in kept] for of in (MIXED, data.feature_names))
+        fewer = replace(data, features=data.features[:, kept], columns=tuple(columns), feature_names=tuple(names))
+        assert not has_slices(split(fewer, SplitSpec()))

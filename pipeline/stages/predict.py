@@ -1,0 +1,121 @@
+"""Predict: blocks of rows through a model, to a table that is whole or isn't there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from pipeline.errors import BadInput
+from pipeline.stages.text_cells import with_text_cells
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Write = Callable[["pd.DataFrame"], None]
+
+SUFFIXES = (".csv", ".parquet")
+
+
+def check_destination(out: Path | None, table: Path) -> None:
+    """Make sure that predictions can be written, before any is made.
+
+    Raises
+    ------
+    BadInput
+        When the file would be of no kind that is known, its folder isn't there, or it is the table itself.
+    """
+    if out is None:
+        return
+    if out.suffix.lower() not in SUFFIXES:
+        problem = f"{str(out)!r} is neither CSV nor Parquet"
+        raise BadInput(problem, field="--out", remedy="give a name that ends in .csv or .parquet")
+    if not out.absolute().parent.is_dir():
+        raise BadInput(f"there is no folder {out.parent}", field="--out", remedy="make it, or give another")
+    if out.is_dir():
+        raise BadInput(f"{out} is a folder", field="--out", remedy="give a file's name")
+    if out.exists() and table.exists() and out.samefile(table):
+        raise BadInput(f"{out} is the table that is to be predicted", field="--out", remedy="give another file")
+
+
+def write_predictions(blocks: Iterable[pd.DataFrame], out: Path | None) -> int:
+    """Write predictions block by block, each row with its `row_id`, its place in the table; returns their number.
+
+    Parameters
+    ----------
+    blocks:
+        Label and probabilities, or predictions; their index holds the rows' places in the table.
+    out:
+        A CSV or Parquet file, there only once it is whole; None writes CSV to standard output.
+    """
+    rows = 0
+    with _opened(out) as write:
+        for block in blocks:
+            write(block.rename_axis("row_id").reset_index())
+            rows += len(block)
+    return rows
+
+
+@contextmanager
+def _opened(out: Path | None) -> Iterator[Write]:
+    if out is None:
+        yield _csv_writer(sys.stdout)
+        return
+    try:
+        with _set_aside(out) as file:
+            if out.suffix.lower() == ".csv":
+                with file.open("w", encoding="utf-8", newline="") as stream:
+                    yield _csv_writer(stream)
+            else:
+                with _parquet_writer(file) as write:
+                    yield write
+    except OSError as error:
+        raise BadInput(f"{out} can't be written: {error.strerror}", field="--out", remedy="give another") from error
+
+
+@contextmanager
+def _set_aside(out: Path) -> Iterator[Path]:
+    """Return a file that takes its place when the block ends well, and goes away otherwise."""
+    file = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        yield file
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())
+        file.replace(out)
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _csv_writer(stream: IO[str]) -> Write:
+    has_header = False
+
+    def write(block: pd.DataFrame) -> None:
+        nonlocal has_header
+        with_text_cells(block).to_csv(stream, index=False, header=not has_header)
+        has_header = True
+
+    return write
+
+
+@contextmanager
+def _parquet_writer(file: Path) -> Iterator[Write]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    writer: pq.ParquetWriter | None = None
+
+    def write(block: pd.DataFrame) -> None:
+        nonlocal writer
+        table = pa.Table.from_pandas(block, preserve_index=False)
+        if writer is None:
+            writer = pq.ParquetWriter(file, table.schema)
+        writer.write_table(table)
+
+    try:
+        yield write
+    finally:
+        if writer is not None:
+            writer.close()
