@@ -79,6 +79,12 @@ BAD: dict[str, tuple[str | bytes, str, list[str]]] = {
     "unknown encoding": (GOOD, ", encoding: utf8000", ["d.encoding", "'utf8000' is no encoding"]),
     "no text encoding": (GOOD, ", encoding: base64", ["d.encoding", "'base64' is no encoding"]),
     "open quote": (changed(6, '"12'), "", ["line 7", "a quote is opened and never closed"]),
+    "open quote to the end": (GOOD[:-4] + '"yes\n8,no\n', "", ["line 41", "a quote is opened and never closed"]),
+    "too many texts to keep": (
+        "a,y\n" + "".join(f"t{row},{half(row)}\n" for row in range(2001)),
+        ", features: [a]",
+        ["d.features", "'a' has 2,001 different texts"],
+    ),
     "duplicate names": ("a,a,y\n1,2,no\n", "", ["more than one column 'a'"]),
     "empty name": (",a,y\n0,1,no\n", "", ["no name for its column 1"]),
     "blank name": ("a,  ,y\n0,1,no\n", "", ["no name for its column 2"]),
