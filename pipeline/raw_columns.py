@@ -12,8 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-    -1.0
-)  # as pandas' get_indexer has it: a category that training didn't see: not missing, and none of those that are known
 MICROSECONDS_A_DAY = 86_400_000_000
 ISO = "ISO8601"  # of dates: what pandas calls every form of ISO 8601
 
