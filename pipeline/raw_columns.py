@@ -12,9 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-UNSEEN = (
-    -1.0
-)  # as pandas' get_indexer has it: a category that training didn't see: not missing, and none of those that are known
 MICROSECONDS_A_DAY = 86_400_000_000
 ISO = "ISO8601"  # of dates: what pandas calls every form of ISO 8601
 
@@ -141,4 +138,4 @@ def _places(values: pd.Series, categories: Sequence[str]) -> npt.NDArray[np.floa
     known, found = ([str(text).strip() for text in some] for some in (categories, texts))
     places = pd.Index(np.array(known, dtype=object)).get_indexer(pd.Index(np.array(found, dtype=object)))
     placed: npt.NDArray[np.float64] = np.append(places.astype(np.float64), np.nan)[np.asarray(codes)]
-    return placed  # the last place is that of code -1, missing
+    return placed  # none of the known is -1; the last place is that of code -1, missing

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import raw_columns
 from pipeline.artifacts import Column, describe
-from pipeline.raw_columns import UNSEEN, features_of
+from pipeline.raw_columns import features_of
 
 COLUMNS = describe(
     [
@@ -33,7 +33,7 @@ NAN = np.nan
 EXPECTED = [
     [0, 0, 3, 0, 1.5, 1, 0],
     [-1, 11, 2, 0, NAN, 0, NAN],
-    [NAN, NAN, NAN, NAN, 3, NAN, UNSEEN],
+    [NAN, NAN, NAN, NAN, 3, NAN, -1],
     [19782, 1, 3, 0, 4, 1, 1],
 ]
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.artifacts import Dataset, describe
 from pipeline.errors import BadInput
-from pipeline.raw_columns import UNSEEN, features_of
+from pipeline.raw_columns import features_of
 from pipeline.stages.tables.blocks import raw_frames
 from tests.stages.tables.making import read
 
@@ -40,7 +40,7 @@ def test_columns_may_stand_in_any_order_and_unseen_categories_are_no_error(train
     """Columns go by name; the target and what was dropped may be there or not; a new category is -1."""
     (made,) = frames(trained, tmp_path, "free,d,c,n,b\nx,2024,w,7,TRUE\n".replace("2024", "02.02.2024"))
     values = features_of(made, describe(trained.columns))
-    assert values[0, :3].tolist() == [7, UNSEEN, 1]
+    assert values[0, :3].tolist() == [7, -1, 1]
 
 
 def test_parquet_is_read_as_csv_is(trained: Dataset, tmp_path: Path) -> None:
