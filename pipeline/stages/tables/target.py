@@ -96,7 +96,8 @@ def _classes(cells: Cells, codes: Integers, names: list[str], spec: TableSpec, j
     single = np.flatnonzero(rows_of == 1)
     if len(single):
         problem = f"class {names[single[0]]!r} has a single row, and each part of the split needs one"
-        raise cells.complain(spec.target, problem, "remove that row, or join the class to another")
+        remedy = "remove that row, or join the class to another"
+        raise cells.complain(spec.target, problem, f"{remedy}, or set task: regression" if judged else remedy)
     notices = _missing(spec.target, int((codes < 0).sum()))
     if judged:
         notices.append(_judgement(spec.target, len(names), "classes", "regression"))
