@@ -150,6 +150,11 @@ class Experiment(Spec):
         """
         return frozenset(name for name, spec in self.datasets.items() if spec.shares_table)
 
+    @property
+    def is_tuned(self) -> bool:
+        """Whether any model's hyperparameters are searched."""
+        return any(isinstance(model, TunableModelSpec) and model.tuning for model in self.models.values())
+
     def first_metrics(self, tasks: Mapping[str, Task]) -> dict[str, str]:
         """Return the metric shown first for each dataset, given what kind of target each has.
 
