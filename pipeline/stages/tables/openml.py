@@ -128,7 +128,7 @@ def _complaining(spec: OpenmlSpec, cache: Path) -> Iterator[None]:
     except OSError as error:
         problem = f"scikit-learn's cache can't be used: {error.strerror}: {error.filename}"
         raise BadInput(problem, field="data_home", remedy="give another folder") from error
-    except (ValueError, KeyError) as error:
+    except Exception as error:  # what is wrong with a table comes as whatever the parser stumbled over
         said = str(error.args[0] if error.args else error).rstrip(".").splitlines()[0]
         field = "data_id" if spec.name is None else "name"
         raise BadInput(f"OpenML: {said}", field=field, remedy="look tables up at https://www.openml.org") from error

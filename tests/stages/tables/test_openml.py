@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import io
 import threading
 import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,15 +64,16 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[BaseHTTPRequestHandler]]:
-    """A server in OpenML's place that answers every question with one status, 412 until told otherwise."""
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A server in OpenML's place that answers every question alike, with status 412 until told otherwise."""
 
     class Handler(BaseHTTPRequestHandler):
-        status = 412
+        status, body, address = 412, b"", ""
 
         def do_GET(self) -> None:
             self.send_response(self.status)
             self.end_headers()
+            self.wfile.write(self.body)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -78,10 +81,10 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[BaseHTTPRequestHa
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        address = f"http://127.0.0.1:{server.server_port}"
+        Handler.address = f"http://127.0.0.1:{server.server_port}"
         for constant in ("_SEARCH_NAME", "_DATA_INFO"):
             there = getattr(_openml, constant)
-            monkeypatch.setattr(_openml, constant, there.replace("https://www.openml.org", address))
+            monkeypatch.setattr(_openml, constant, there.replace("https://www.openml.org", Handler.address))
         yield Handler
         server.shutdown()
         thread.join()
@@ -174,12 +177,29 @@ def test_where_nothing_is_named_scikit_learns_own_folder_is_looked_at(
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # scikit-learn doesn't close an answer of 412
-def test_a_name_that_is_not_there_is_named(tmp_path: Path, refusing: type[BaseHTTPRequestHandler]) -> None:
+def test_a_name_that_is_not_there_is_named(tmp_path: Path, refusing: Any) -> None:
     """OpenML's own answer comes out in one line; a server in trouble is said to be out of reach."""
     assert "name: OpenML: Dataset tiny with version 2 not found; look tables up" in complaint(tmp_path)
     assert "name: OpenML: No active dataset tiny found" in complaint(tmp_path, version="active")
     refusing.status = 503
     assert "can't be reached (Service Unavailable)" in complaint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"@relation tiny\n@attribute a DATE\n@data\n1\n", "OpenML: Bad @ATTRIBUTE type, at line 2; look tables up"),
+        (b"cut short", "OpenML: The md5 checksum of the file downloaded from"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_table_that_cannot_be_parsed_is_named(body: bytes, said: str, tmp_path: Path, refusing: Any) -> None:
+    """Whatever scikit-learn stumbles over comes out in one line."""
+    refusing.status, refusing.body = 200, body
+    checksum = hashlib.md5(body).hexdigest() if said.endswith("up") else "0"
+    description = {"url": f"{refusing.address}/tiny.arff", "md5_checksum": checksum}
+    cache_openml(tmp_path / "cache", {"a": "numeric"}, "", **description)
+    assert said in complaint(tmp_path)
 
 
 def test_several_active_versions_are_not_chosen_from(tmp_path: Path) -> None:
