@@ -236,7 +236,8 @@ class History:
     """One network's learning curves, a value an epoch; an estimator of scikit-learn has none, and so no epochs.
 
     `train_*` is measured on the forward pass that the update of that epoch follows (the mean over its batches),
-    `validation_*` after the update, on the monitored rows. Accuracy is NaN for a regression, and
+    `validation_*` after the update, on the monitored rows. Where rows or classes have weights, `train_loss` is the
+    weighted loss, which is minimised; the others count every row once. Accuracy is NaN for a regression, and
     `validation_*` when there are no monitored rows.
     """
 

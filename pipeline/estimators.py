@@ -185,6 +185,9 @@ class NetworkClassifier(ClassifierMixin, _NetworkEstimator):  # type: ignore[mis
     -----
     In full batches a network equals, to the bit, that of an experiment with the same seed and training rows. In
     mini-batches it doesn't: there the loader of the monitored rows draws from the same generator (`BatchOrder`).
+
+    `fit` takes no `sample_weight`, by which scikit-learn means that a row of weight 2 is the row twice, to the seventh
+    digit: scaling, mini-batches and single precision don't keep that.
     """
 
     def __init__(

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-UNSEEN = -1.0  # a category that training didn't see: not missing, and none of those that are known
 MICROSECONDS_A_DAY = 86_400_000_000
 ISO = "ISO8601"  # of dates: what pandas calls every form of ISO 8601
 
@@ -138,5 +137,5 @@ def _places(values: pd.Series, categories: Sequence[str]) -> npt.NDArray[np.floa
     codes, texts = (values.cat.codes, values.cat.categories) if values.dtype == "category" else pd.factorize(values)
     known, found = ([str(text).strip() for text in some] for some in (categories, texts))
     places = pd.Index(np.array(known, dtype=object)).get_indexer(pd.Index(np.array(found, dtype=object)))
-    placed: npt.NDArray[np.float64] = np.append(np.where(places < 0, UNSEEN, places), np.nan)[np.asarray(codes)]
-    return placed  # the last place is that of code -1, missing
+    placed: npt.NDArray[np.float64] = np.append(places.astype(np.float64), np.nan)[np.asarray(codes)]
+    return placed  # none of the known is -1; the last place is that of code -1, missing

@@ -56,7 +56,7 @@ BAD_FILES = {
     ),
     "a table that isn't there": (
         "name: x\ndatasets: {d: {file: churn.csv, target: churned}}\nmodels: {m: {hidden_units: []}}\n",
-        ["datasets.d.file", "churn.csv isn't there", "paths start from the experiment file's folder"],
+        ["datasets.d.file", "churn.csv isn't there", "correct the path: it was looked for as /"],
     ),
     "a table without a target": (
         "name: x\ndatasets: {d: {file: churn.csv}}\nmodels: {m: {hidden_units: []}}\n",

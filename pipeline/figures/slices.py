@@ -158,7 +158,7 @@ def draw_slices(
     part:
         The rows that are outlined, ``"test"`` or ``"validation"``.
     undrawn:
-        Features that matter more than those drawn, but can't be: they are no amounts.
+        Features that matter more than some that are drawn, but can't be: they are no amounts.
 
     Raises
     ------
@@ -245,5 +245,5 @@ def _explained(slices: Sequence[Slice], undrawn: Sequence[str], wide: float) -> 
         others,
         f"dots: the {dots} rows nearest to it",
         f"the boundary itself lies in {held + 2} dimensions",
-        f"more important, but no number to draw: {named}" if undrawn else "",
+        f"also important, but no number to draw: {named}" if undrawn else "",
     )

@@ -212,4 +212,4 @@ def test_a_date_has_dates_at_its_axis() -> None:
     figure = draw_slices("t", [one], ["relu"], class_names=["no", "yes"], part="test", undrawn=["the $city$", "<b>"])
     assert_legible(figure)
     assert {"2020", "2022", "2024"} <= {tick.get_text() for tick in figure.axes[0].get_yticklabels()}
-    assert "more important, but no number to draw: the $city$, <b>" in " ".join(words(figure))
+    assert "also important, but no number to draw: the $city$, <b>" in " ".join(words(figure))

@@ -62,7 +62,7 @@ def importance(frame: pd.DataFrame) -> str:
 def slices(pairs: Sequence[tuple[str, str]], undrawn: Sequence[str] = ()) -> str:
     """Say over which features the slices are, and which ones matter but can't be drawn."""
     over = f"Slices over {'; '.join(f'{x} and {y}' for x, y in pairs)}."
-    return f"{over} More important, but no number to draw: {', '.join(undrawn)}." if undrawn else over
+    return f"{over} Also important, but no number to draw: {', '.join(undrawn)}." if undrawn else over
 
 
 def disagreement(pairs: Sequence[Agreement]) -> str:

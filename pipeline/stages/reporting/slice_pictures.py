@@ -19,6 +19,7 @@ from pipeline.stages.reporting.picture import Picture, labelled
 from pipeline.stages.reporting.source import ReportInput
 
 MOST_SLICES = 3
+MATTERS = 0.1  # of what matters most: what matters less is not worth a word
 
 
 def slice_pictures(source: ReportInput, name: str, found: Callable[[], Mapping[str, Floats]]) -> Iterator[Picture]:
@@ -69,10 +70,10 @@ def telling_pairs(split: Split, shared: Floats) -> list[tuple[int, int]]:
 
 
 def telling_but_undrawn(split: Split, shared: Floats) -> list[str]:
-    """Name the features that are no amounts and matter more than any that is drawn, the most important first."""
-    drawn, amounts = shared[_drawable(split)].max(), split.dataset.are_amounts
-    order = np.argsort(-shared, kind="stable")
-    return [split.dataset.feature_names[place] for place in order if not amounts[place] and shared[place] > drawn]
+    """Name the features that are no amounts but matter more than one of those drawn first, the most important first."""
+    least = max(shared[list(telling_pairs(split, shared)[0])].min(), MATTERS * shared.max())
+    order, amounts = np.argsort(-shared, kind="stable"), split.dataset.are_amounts
+    return [split.dataset.feature_names[place] for place in order if not amounts[place] and shared[place] > least]
 
 
 def _slice(source: ReportInput, name: str, pair: tuple[int, int]) -> Slice:

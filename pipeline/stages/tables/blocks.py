@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.stages.tables.columns import Cells, like_numbers, read_as
-from pipeline.stages.tables.files import Source, meant, open_table, read_batches
+from pipeline.stages.tables.files import Source, check_file, meant, open_table, read_batches
 from pipeline.stages.tables.spec import PARQUET
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def raw_frames(
         When a column is missing, or not known, or holds a value of another kind than in training: the row and the
         value are named. A category that training didn't see is none.
     """
+    check_file(path, str(path))
     form = {"delimiter": delimiter, "encoding": encoding, "decimal": decimal}
     parquet = path.suffix.lower() in PARQUET
     source = open_table(path, str(path), hint=known, **({} if parquet else form))

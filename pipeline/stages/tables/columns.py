@@ -248,7 +248,7 @@ def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def number_text(value: float) -> str:
     """Write a number as briefly as it can be told apart from others: 3 rather than 3.0."""
-    return str(int(value)) if value == int(value) else repr(value)
+    return str(int(value)) if value == int(value) else repr(float(value))
 
 
 def _distinct(column: pa.ChunkedArray, missing: Sequence[str]) -> Distinct:

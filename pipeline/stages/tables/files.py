@@ -73,23 +73,33 @@ def find(file: str, folder: Path) -> Path:
         When it isn't there, is no file, or seems to lie in the folder and doesn't, behind a symbolic link.
     """
     path = Path(file) if Path(file).is_absolute() else folder / file
-    try:
-        path.stat()
-    except FileNotFoundError as error:
-        remedy = f"paths start from the experiment file's folder, {folder.resolve()}"
-        raise complain(file, "isn't there", remedy) from error
-    except (OSError, ValueError) as error:  # no right to look, a name too long, a zero byte
-        raise complain(repr(file), f"can't be opened: {error}", "correct the path") from error
-    if path.is_dir():
-        raise complain(file, "is a directory", "give the file itself")
-    if not path.is_file():
-        raise complain(file, "is no regular file", "save the table as a file")
-    home = folder.resolve()
+    check_file(path, file)
     looks_inside = not Path(file).is_absolute() and ".." not in Path(file).parts
-    if looks_inside and not path.resolve().is_relative_to(home):
+    if looks_inside and not path.resolve().is_relative_to(folder.resolve()):
         problem = f"leads out of the experiment's folder by a symbolic link, to {path.resolve()}"
         raise complain(file, problem, "name that path openly, or copy the file")
     return path
+
+
+def check_file(path: Path, shown: str) -> None:
+    """Refuse what isn't there, or is no file.
+
+    Raises
+    ------
+    BadInput
+        Saying which.
+    """
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        remedy = f"correct the path: it was looked for as {path.absolute()}"
+        raise complain(shown, "isn't there", remedy) from error
+    except (OSError, ValueError) as error:  # no right to look, a name too long, a zero byte
+        raise complain(repr(shown), f"can't be opened: {error}", "correct the path") from error
+    if path.is_dir():
+        raise complain(shown, "is a directory", "give the file itself")
+    if not path.is_file():
+        raise complain(shown, "is no regular file", "save the table as a file")
 
 
 def open_table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -278,7 +279,7 @@ def _check_complete(cells: Cells, name: str, missing: np.ndarray) -> None:
 
 
 def _check_distinct(cells: Cells, names: Sequence[str]) -> None:
-    twice = [name for place, name in enumerate(names) if name in set(names[:place])]
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise cells.complain(twice[0], "is called as a part of a date column would be", "rename one of them")
 

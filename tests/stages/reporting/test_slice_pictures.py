@@ -96,11 +96,11 @@ def test_only_amounts_are_drawn_and_what_matters_more_is_named() -> None:
     (picture,) = slice_pictures(source, "mixed", lambda: found)
     assert "the other 3 are held at their commonest values over the train rows" in picture.caption
     assert "those of the numbers and dates that" in picture.caption
-    assert picture.finding().endswith("More important, but no number to draw: city.")
+    assert picture.finding().endswith("Also important, but no number to draw: city.")
     figure = picture.draw()
     said = " ".join(words(figure))
     assert "the other 3 are held at their commonest values" in said
-    assert "more important, but no number to draw: city" in said
+    assert "also important, but no number to draw: city" in said
     assert_legible(figure)
     days = figure.axes[0].get_ylabel() == "since"
     axis = figure.axes[0].yaxis if days else figure.axes[0].xaxis
@@ -118,3 +118,10 @@ def test_what_cannot_vary_makes_no_slices() -> None:
         columns, names = ([of[place] for place in kept] for of in (MIXED, data.feature_names))
         fewer = replace(data, features=data.features[:, kept], columns=tuple(columns), feature_names=tuple(names))
         assert not has_slices(split(fewer, SplitSpec()))
+
+
+def test_what_hardly_matters_is_not_named() -> None:
+    """A feature that can't be drawn is named where it matters more than one that is, and not next to nothing."""
+    made = split(mixed_dataset(), SplitSpec())
+    assert telling_but_undrawn(made, np.array([1.0, 0.05, 0.5, 0.01, 0.2])) == ["city", "since: weekday"]
+    assert telling_but_undrawn(made, np.array([1.0, 0.05, 0.5, 0.4, 0.2])) == ["city"]

@@ -9,8 +9,6 @@ import pandas as pd
 import pytest
 
 from pipeline.cli import main
-from pipeline.stages.tables.spec import TableSpec
-from pipeline.stages.tables.table import read_dataset
 from tests.stages.tables.making import read, rows_of
 
 EXPERIMENT = "name: x\ndatasets: {{d: {{file: {file}, target: y{options}}}}}\nmodels: {{m: {{hidden_units: []}}}}\n"
@@ -81,6 +79,12 @@ BAD: dict[str, tuple[str | bytes, str, list[str]]] = {
     "unknown encoding": (GOOD, ", encoding: utf8000", ["d.encoding", "'utf8000' is no encoding"]),
     "no text encoding": (GOOD, ", encoding: base64", ["d.encoding", "'base64' is no encoding"]),
     "open quote": (changed(6, '"12'), "", ["line 7", "a quote is opened and never closed"]),
+    "open quote to the end": (GOOD[:-4] + '"yes\n8,no\n', "", ["line 41", "a quote is opened and never closed"]),
+    "too many texts to keep": (
+        "a,y\n" + "".join(f"t{row},{half(row)}\n" for row in range(2001)),
+        ", features: [a]",
+        ["d.features", "'a' has 2,001 different texts"],
+    ),
     "duplicate names": ("a,a,y\n1,2,no\n", "", ["more than one column 'a'"]),
     "empty name": (",a,y\n0,1,no\n", "", ["no name for its column 1"]),
     "blank name": ("a,  ,y\n0,1,no\n", "", ["no name for its column 2"]),
@@ -220,7 +224,7 @@ def nested() -> str:
 
 
 FILES: dict[str, tuple[Callable[[], str], list[str]]] = {
-    "missing file": (lambda: "t.csv", ["t.csv isn't there", "paths start from"]),
+    "missing file": (lambda: "t.csv", ["t.csv isn't there", "correct the path: it was looked for as /"]),
     "directory": (directory, ["t.csv is a directory", "give the file itself"]),
     "link out of the folder": (way_out, ["data/outside.csv", "symbolic link", "name that path openly"]),
     "zero byte": (lambda: r'"t\0.csv"', ["can't be opened"]),
@@ -256,13 +260,15 @@ def test_options_of_csv_are_none_of_parquet(
     assert "d.delimiter: belongs to CSV files" in refused(", delimiter: ;", parquet(), capsys)
 
 
-def test_a_path_that_leads_out_openly_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paths start from the experiment file's folder, wherever the command is started; `..` and a root are allowed."""
-    (tmp_path / "outside.csv").write_text(GOOD)
+def test_a_path_that_leads_out_openly_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A path starts from the experiment file's folder, not the working directory; `..` or a root may lead on."""
+    (tmp_path / "outside.csv").write_text("a,y\n")
     folder = tmp_path / "experiments"
     folder.mkdir()
-    (folder / "x.yaml").write_text(EXPERIMENT.format(file="../outside.csv", options=""))
     monkeypatch.chdir(tmp_path)
-    assert main(["run", "experiments/x.yaml", "--until", "split"]) == 0
-    spec = TableSpec(file=str(tmp_path / "outside.csv"), target="y")
-    assert len(read_dataset("d", spec, folder).target) == 40
+    for file in ("../outside.csv", str(tmp_path / "outside.csv")):
+        (folder / "x.yaml").write_text(EXPERIMENT.format(file=file, options=""))
+        assert main(["run", "experiments/x.yaml"]) == 2
+        assert f"{file} has a header and no rows" in capsys.readouterr().err  # it was found, and read
