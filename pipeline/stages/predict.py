@@ -41,7 +41,7 @@ def check_destination(out: Path | None, table: Path) -> None:
         raise BadInput(f"{out} is the table that is to be predicted", field="--out", remedy="give another file")
 
 
-def write_predictions(blocks: Iterable[pd.DataFrame], out: Path | None) -> int:
+def write_predictions(blocks: Iterable[pd.DataFrame], out: Path | None, advance: Callable[[int], None]) -> int:
     """Write predictions block by block, each row with its `row_id`, its place in the table; returns their number.
 
     Parameters
@@ -50,12 +50,15 @@ def write_predictions(blocks: Iterable[pd.DataFrame], out: Path | None) -> int:
         Label and probabilities, or predictions; their index holds the rows' places in the table.
     out:
         A CSV or Parquet file, there only once it is whole; None writes CSV to standard output.
+    advance:
+        Told of each block's rows, once they are written.
     """
     rows = 0
     with _opened(out) as write:
         for block in blocks:
             write(block.rename_axis("row_id").reset_index())
             rows += len(block)
+            advance(len(block))
     return rows
 
 
@@ -73,7 +76,9 @@ def _opened(out: Path | None) -> Iterator[Write]:
                 with _parquet_writer(file) as write:
                     yield write
     except OSError as error:
-        raise BadInput(f"{out} can't be written: {error.strerror}", field="--out", remedy="give another") from error
+        raise BadInput(
+            f"{out} can't be written: {error.strerror or error}", field="--out", remedy="give another"
+        ) from error
 
 
 @contextmanager

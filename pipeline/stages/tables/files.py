@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BadInput
-from pipeline.stages.tables.spec import CSV, KEY, PARQUET
+from pipeline.stages.tables.spec import CSV, PARQUET
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +54,7 @@ class Source:
 
 def complain(shown: str, problem: str, remedy: str) -> BadInput:
     """Return a complaint about a data file."""
-    return BadInput(f"{shown}{'' if problem.startswith(',') else ' '}{problem}", field=KEY, remedy=remedy)
+    return BadInput(f"{shown}{'' if problem.startswith(',') else ' '}{problem}", remedy=remedy)
 
 
 def find(file: str, folder: Path) -> Path:
