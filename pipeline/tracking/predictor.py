@@ -29,6 +29,7 @@ from pipeline.raw_columns import features_of
 from pipeline.stages.baselines.storage import load_estimator
 from pipeline.stages.evaluate import predict_table
 from pipeline.stages.tables.blocks import raw_frames
+from pipeline.stages.tables.files import complain
 from pipeline.stages.trusted import load_trusted
 from pipeline.tracking.served_model import ENCODING, SERVING, named
 from pipeline.tracking.store import connect, one_line
@@ -65,12 +66,9 @@ def _check_complete(table: Path, block: pd.DataFrame) -> None:
     """Refuse a missing value where nothing is known to put in its place."""
     rows, columns = np.nonzero(block.isna().to_numpy())
     if len(rows):
-        raise BadInput(
-            f"row {block.index[rows[0]] + 1:,} has no value, and the model was made of a table without gaps",
-            file=str(table),
-            field=str(block.columns[columns[0]]),
-            remedy="fill it in, or remove the row",
-        )
+        place = f"column {str(block.columns[columns[0]])!r}, row {block.index[rows[0]] + 1}"
+        problem = f", {place}: has no value, and the model was made of a table without gaps"
+        raise complain(str(table), problem, "fill it in, or remove the row")
 
 
 @contextmanager

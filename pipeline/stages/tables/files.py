@@ -25,6 +25,7 @@ BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", cod
 SAMPLE = 2**20  # bytes that delimiter and decimal are told from
 BLOCK = 2**22  # bytes parsed at once; no row may be longer
 NAMED = 5  # columns in a sentence
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # a nameless index, which pandas saves along with its table
 WITH_COMMA = re.compile(r"[+-]?\d+,\d+")
 WITH_POINT = re.compile(r"[+-]?\d+\.\d+")
 
@@ -127,7 +128,8 @@ def open_table(
         if not path.stat().st_size:
             raise complain(shown, "is empty", "save the table again")
         if suffix in PARQUET:
-            source = Source(path, shown, tuple(_parquet(path).schema_arrow.names), None)
+            names = _parquet(path).schema_arrow.names
+            source = Source(path, shown, tuple(name for name in names if not PANDAS_INDEX.fullmatch(name)), None)
         else:
             source = _open_csv(path, shown, hint, delimiter, encoding, decimal)
     _check_names(source)
