@@ -33,12 +33,13 @@ def check_destination(out: Path | None, table: Path) -> None:
     if out.suffix.lower() not in SUFFIXES:
         problem = f"{str(out)!r} is neither CSV nor Parquet"
         raise BadInput(problem, field="--out", remedy="give a name that ends in .csv or .parquet")
-    if not out.absolute().parent.is_dir():
-        raise BadInput(f"there is no folder {out.parent}", field="--out", remedy="make it, or give another")
-    if out.is_dir():
-        raise BadInput(f"{out} is a folder", field="--out", remedy="give a file's name")
-    if out.exists() and table.exists() and out.samefile(table):
-        raise BadInput(f"{out} is the table that is to be predicted", field="--out", remedy="give another file")
+    with _writing(out):
+        if not out.absolute().parent.is_dir():
+            raise BadInput(f"there is no folder {out.parent}", field="--out", remedy="make it, or give another")
+        if out.is_dir():
+            raise BadInput(f"{out} is a folder", field="--out", remedy="give a file's name")
+        if out.exists() and table.exists() and out.samefile(table):
+            raise BadInput(f"{out} is the table that is to be predicted", field="--out", remedy="give another file")
 
 
 def write_predictions(blocks: Iterable[pd.DataFrame], out: Path | None, advance: Callable[[int], None]) -> int:
@@ -67,18 +68,23 @@ def _opened(out: Path | None) -> Iterator[Write]:
     if out is None:
         yield _csv_writer(sys.stdout)
         return
+    with _writing(out), _set_aside(out) as file:
+        if out.suffix.lower() == ".csv":
+            with file.open("w", encoding="utf-8", newline="") as stream:
+                yield _csv_writer(stream)
+        else:
+            with _parquet_writer(file) as write:
+                yield write
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Turn what the system has against a file into a complaint."""
     try:
-        with _set_aside(out) as file:
-            if out.suffix.lower() == ".csv":
-                with file.open("w", encoding="utf-8", newline="") as stream:
-                    yield _csv_writer(stream)
-            else:
-                with _parquet_writer(file) as write:
-                    yield write
+        yield
     except OSError as error:
-        raise BadInput(
-            f"{out} can't be written: {error.strerror or error}", field="--out", remedy="give another"
-        ) from error
+        problem = f"{out} can't be written: {error.strerror or error}"
+        raise BadInput(problem, field="--out", remedy="give another") from error
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from pipeline.artifacts import Column, Dataset, Encoding, Split, describe
-from pipeline.errors import BadInput
+from pipeline.errors import BadInput, StoreError
 from pipeline.labels import predicted_labels
 from pipeline.raw_columns import features_of
 from pipeline.stages.baselines.storage import load_estimator
@@ -84,6 +84,8 @@ def open_predictor(uri: str) -> Iterator[Predictor]:
     ------
     BadInput
         When there is no such model, or it is none of Photofinish's.
+    StoreError
+        When a part of it is missing or damaged, or would make something that is neither scikit-learn's nor numpy's.
     """
     connect()
     with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
@@ -98,7 +100,11 @@ def open_predictor(uri: str) -> Iterator[Predictor]:
             raise BadInput(f"no model can be read there: {one_line(error)}", field=uri, remedy=remedy) from error
         if not {"features", "outputs"} <= metadata.keys():
             raise BadInput("is no model of Photofinish", field=uri, remedy="predict with mlflow models predict")
-        yield _predictor(folder, metadata)
+        try:
+            predictor = _predictor(folder, metadata)
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise StoreError(f"{uri}: a part of the model can't be used: {one_line(error)}") from error
+        yield predictor
 
 
 def _predictor(folder: Path, metadata: Mapping[str, Any]) -> Predictor:

@@ -15,6 +15,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.exceptions import MlflowException
 
 SERVING, ENCODING, ESTIMATOR, GRAPH = "serving.json", "encoding.skops", "estimator.skops", "graph.pt2"  # files
 
@@ -46,8 +47,11 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined
         """Encode, scale, predict, then label."""
         if self._encoding is None:
             return self._answers(np.asarray(model_input, dtype=np.float64))
-        # Its copy, which lies beside the model.
-        features = importlib.import_module("raw_columns").features_of(model_input, self._around["columns"])
+        raw_columns = importlib.import_module("raw_columns")  # the copy that lies beside the model
+        try:
+            features = raw_columns.features_of(model_input, self._around["columns"])
+        except ValueError as error:  # of another kind of error a server doesn't tell what it says
+            raise MlflowException.invalid_parameter_value(str(error)) from error
         inputs = np.asarray(self._encoding.transform(features), dtype=np.float64)
         return named(self._answers(inputs), self._around["classes"])
 
