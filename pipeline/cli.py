@@ -131,7 +131,8 @@ def predict_command(options: argparse.Namespace) -> None:
     """Predict a table by a model of the store."""
     from pipeline import console, runner
 
-    rows = runner.predict(options.model, options.table, options.out)
+    with console.counting_rows() as advance:
+        rows = runner.predict(options.model, options.table, options.out, advance)
     if options.out:
         console.show_predicted(rows, options.out)
 

@@ -615,8 +615,10 @@ def _challenge(candidate: Contender, champion: Champion, name: str) -> tuple[Rul
     return ruling, tuple(source.notes(looks))
 
 
-def predict(uri: str, table: Path, out: Path | None) -> int:
+def predict(uri: str, table: Path, out: Path | None, advance: Callable[[int], None]) -> int:
     """Predict a table by a model of the store, block by block; returns how many rows there were.
+
+    `advance` is told of each block's rows.
 
     Raises
     ------
@@ -628,7 +630,7 @@ def predict(uri: str, table: Path, out: Path | None) -> int:
 
     check_destination(out, table)
     with open_predictor(uri) as predictor:
-        return write_predictions(predictor.predictions(table), out)
+        return write_predictions(predictor.predictions(table), out, advance)
 
 
 def put_side_by_side(run_ids: Sequence[str], options: Options, listener: Listener) -> Compared:

@@ -1,18 +1,19 @@
 """A servable model read back from the store, to predict tables.
 
-Networks lie there as `pt2`, estimators and encodings as skops, and reading makes nothing else. No code of the store's
-is run: the script that MLflow serves a model by is a copy of `served_model.py`, and here the original is run.
+What MLflow serves it by (a script, or a graph, whose format holds pickle) is left alone: the model is made again of its
+parts, which are safetensors, skops and JSON, and asked by the functions that the ledger was made by. So no code of the
+store's is run.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -21,12 +22,20 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from pipeline.artifacts import Column, Floats, describe
-from pipeline.errors import BadInput
+from pipeline.artifacts import Column, Dataset, Encoding, Split, describe
+from pipeline.errors import BadInput, StoreError
+from pipeline.labels import predicted_labels
+from pipeline.raw_columns import features_of
+from pipeline.stages.baselines.storage import load_estimator
+from pipeline.stages.evaluate import predict_table
 from pipeline.stages.tables.blocks import raw_frames
-from pipeline.tracking.served_model import ServedModel, named
+from pipeline.stages.tables.files import complain
+from pipeline.stages.trusted import load_trusted
+from pipeline.tracking.served_model import ENCODING, SERVING, named
 from pipeline.tracking.store import connect, one_line
+from pipeline.training.storage import DESCRIPTION, load_network
 
+EXTRA = "extra_files"  # what MLflow calls the folder of files beside a network
 RUN_ID = re.compile("[0-9a-f]{32}")
 
 
@@ -57,12 +66,9 @@ def _check_complete(table: Path, block: pd.DataFrame) -> None:
     """Refuse a missing value where nothing is known to put in its place."""
     rows, columns = np.nonzero(block.isna().to_numpy())
     if len(rows):
-        raise BadInput(
-            f"row {block.index[rows[0]] + 1:,} has no value, and the model was made of a table without gaps",
-            file=str(table),
-            field=str(block.columns[columns[0]]),
-            remedy="fill it in, or remove the row",
-        )
+        place = f"column {str(block.columns[columns[0]])!r}, row {block.index[rows[0]] + 1}"
+        problem = f", {place}: has no value, and the model was made of a table without gaps"
+        raise complain(str(table), problem, "fill it in, or remove the row")
 
 
 @contextmanager
@@ -78,6 +84,8 @@ def open_predictor(uri: str) -> Iterator[Predictor]:
     ------
     BadInput
         When there is no such model, or it is none of Photofinish's.
+    StoreError
+        When a part of it is missing or damaged, or would make something that is neither scikit-learn's nor numpy's.
     """
     connect()
     with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
@@ -92,41 +100,44 @@ def open_predictor(uri: str) -> Iterator[Predictor]:
             raise BadInput(f"no model can be read there: {one_line(error)}", field=uri, remedy=remedy) from error
         if not {"features", "outputs"} <= metadata.keys():
             raise BadInput("is no model of Photofinish", field=uri, remedy="predict with mlflow models predict")
-        yield _predictor(folder, metadata)
+        try:
+            predictor = _predictor(folder, metadata)
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise StoreError(f"{uri}: a part of the model can't be used: {one_line(error)}") from error
+        yield predictor
 
 
 def _predictor(folder: Path, metadata: Mapping[str, Any]) -> Predictor:
-    if "columns" in metadata:
-        columns = tuple(Column(**{**one, "categories": tuple(one["categories"])}) for one in metadata["columns"])
-        served = _served(folder)
-        return Predictor(columns, served.answer, takes_missing=True, reading=metadata["reading"])
-    names, answers = list(metadata["features"]), _answers(folder)
-    return Predictor(
-        tuple(Column(name, "number") for name in names),
-        lambda frame: named(answers(frame[names].to_numpy(np.float64)), metadata["classes"]),
-        takes_missing=False,
-        reading={"known": names},
+    has_columns = "columns" in metadata
+    given = (
+        metadata["columns"] if has_columns else [{"source": name, "kind": "number"} for name in metadata["features"]]
     )
+    columns = tuple(Column(**{**one, "categories": tuple(one.get("categories", ()))}) for one in given)
+    parts = folder / EXTRA if (folder / EXTRA).is_dir() else folder / "artifacts"
+    around = json.loads((parts / SERVING).read_text(encoding="utf-8"))
+    network = load_network(parts) if (parts / DESCRIPTION).is_file() else load_estimator(parts)
+    split = _without_rows(around, load_trusted(parts / ENCODING) if has_columns else None)
+
+    def answer(frame: pd.DataFrame) -> pd.DataFrame:
+        predicted = predict_table(network, split, features_of(frame, describe(columns)))
+        if predicted.ndim == 2:
+            predicted = np.column_stack([predicted, predicted_labels(predicted, around["threshold"])])
+        return named(predicted.reshape(len(frame), -1), around["classes"])
+
+    reading = metadata["reading"] if has_columns else {"known": [column.source for column in columns]}
+    return Predictor(columns, answer, takes_missing=has_columns, reading=reading)
 
 
-def _answers(folder: Path) -> Callable[[Floats], Floats]:
-    """Return what gives probabilities and index of the label, or predictions, for an array of features."""
-    if not (folder / "data" / "model.pt2").is_file():
-        served = _served(folder)
-        return lambda features: np.asarray(served.answer(features))
-    import torch
-
-    network = torch.export.load(folder / "data" / "model.pt2").module()
-
-    def answers(features: Floats) -> Floats:
-        with torch.no_grad():
-            return np.asarray(network(torch.from_numpy(features)))
-
-    return answers
-
-
-def _served(folder: Path) -> ServedModel:
-    files = {file.stem: str(file) for file in (folder / "artifacts").iterdir()}
-    served = ServedModel()
-    served.load_context(SimpleNamespace(artifacts=files))
-    return served
+def _without_rows(around: Mapping[str, Any], transformer: Any) -> Split:
+    """Return the split that a model was trained on, as far as prediction needs it."""
+    none = np.empty(0, dtype=np.int64)
+    classes = tuple(around["classes"])
+    return Split(
+        Dataset("", np.empty((0, 0)), none, around["task"], (), classes, "", ""),
+        *(none, none, none),
+        np.array(around["center"]),
+        np.array(around["scale"]),
+        around["target_center"],
+        around["target_scale"],
+        encoding=None if transformer is None else Encoding(transformer, (), 0),
+    )

@@ -1,7 +1,7 @@
-"""Servable models in the store: logged with all that stands around a network or estimator, and read back to predict.
+"""Servable models in the store: logged with all that stands around a network or estimator.
 
-Networks lie there as `pt2`, estimators and encodings as skops. Reading makes nothing else, and runs no code of the
-store's: the script that MLflow serves a model by is one of ours (`served_model.py`), and ours is the one that is run.
+MLflow serves a network as a `pt2` graph, or by a script (`served_model.py`) beside it and beside skops. The parts that
+a model is made of lie there too, networks as safetensors: `predictor.py` reads these, and runs no code of the store's.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from mlflow.types.schema import AnyType
 
 from pipeline import raw_columns
 from pipeline.artifacts import EvaluatedModel, FittedEstimator, Network, Split, describe
-from pipeline.stages.baselines.storage import FILE, save_estimator
+from pipeline.stages.baselines.storage import save_estimator
 from pipeline.stages.trusted import save_trusted, trusted_types
 from pipeline.tracking import records
+from pipeline.tracking.served_model import ENCODING, GRAPH, SERVING
+from pipeline.training.storage import save_network
 
 SCRIPT = Path(__file__).with_name("served_model.py")
 EXAMPLE_ROWS = 2  # MLflow takes the number of rows to be fixed where there is but one
@@ -35,11 +37,13 @@ def log_servable(model: EvaluatedModel, split: Split, run_id: str) -> None:
         **(_raw(split) if split.dataset.columns else _plain(split)),
         "metadata": records.served_metadata(split.dataset, model.threshold),
     }
-    with mlflow.start_run(run_id=run_id):
+    with tempfile.TemporaryDirectory(prefix="photofinish-") as name, mlflow.start_run(run_id=run_id):
+        parts = Path(name)
+        _save_parts(network, split, model.label_threshold, parts)
         if isinstance(network, Network) and split.encoding is None:
-            _log_network(network, split, model.label_threshold, about)
+            _log_network(network, split, model.label_threshold, parts, about)
         else:
-            _log_script(network, split, model.label_threshold, about)
+            _log_script(network, split, model.label_threshold, parts, about)
 
 
 def _plain(split: Split) -> dict[str, Any]:
@@ -74,7 +78,20 @@ def _raw(split: Split) -> dict[str, Any]:
     return {"signature": signature, "input_example": raw_columns.raw_frame(rows, describe(split.dataset.columns))}
 
 
-def _log_network(network: Network, split: Split, threshold: float, about: Mapping[str, Any]) -> None:
+def _save_parts(network: Network | FittedEstimator, split: Split, threshold: float, folder: Path) -> None:
+    """Write what `predictor.py` makes the model of again: weights or estimator, encoding, and what stands around."""
+    if isinstance(network, Network):
+        save_network(network, folder)
+    else:
+        save_estimator(network, folder)
+    if split.encoding:
+        save_trusted(split.encoding.transformer, folder / ENCODING)
+    trusted = {file.name: trusted_types(file) for file in folder.glob("*.skops")}
+    around = json.dumps({**_around(split, threshold), "trusted": trusted}, indent=2, ensure_ascii=False)
+    (folder / SERVING).write_text(around + "\n", encoding="utf-8")
+
+
+def _log_network(network: Network, split: Split, threshold: float, parts: Path, about: Mapping[str, Any]) -> None:
     """Log a network with scaling, threshold and label in one graph."""
     from pipeline.training.serving import ServableModel
 
@@ -82,41 +99,30 @@ def _log_network(network: Network, split: Split, threshold: float, about: Mappin
         ServableModel(network, split, threshold),
         name="model",
         serialization_format="pt2",
+        extra_files=[str(file) for file in parts.iterdir()],
         pip_requirements=_requirements("torch", "numpy"),
         **about,
     )
 
 
-def _log_script(network: Network | FittedEstimator, split: Split, threshold: float, about: Mapping[str, Any]) -> None:
-    """Log what our script serves: encoding and estimator as skops, a network as a graph; nothing is pickled."""
-    with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
-        folder = Path(name)
-        files: dict[str, Path] = {}
-        if split.encoding:
-            files["encoding"] = folder / "encoding.skops"
-            save_trusted(split.encoding.transformer, files["encoding"])
-        if isinstance(network, FittedEstimator):
-            save_estimator(network, folder)
-            files["estimator"] = folder / FILE
-            requirements = _requirements("scikit-learn", "skops", "numpy", "pandas")
-        else:
-            from pipeline.training.serving import export
+def _log_script(
+    network: Network | FittedEstimator, split: Split, threshold: float, parts: Path, about: Mapping[str, Any]
+) -> None:
+    """Log what our script serves: encoding and estimator as skops, a network as a graph."""
+    libraries = ["scikit-learn", "skops", "numpy", "pandas"]
+    if isinstance(network, Network):
+        from pipeline.training.serving import export
 
-            files["network"] = folder / "network.pt2"
-            export(network, split, threshold, files["network"])
-            requirements = _requirements("torch", "scikit-learn", "skops", "numpy", "pandas")
-        trusted = {kind: trusted_types(file) for kind, file in files.items() if file.suffix == ".skops"}
-        files["serving"] = folder / "serving.json"
-        around = json.dumps({**_around(split, threshold), "trusted": trusted}, indent=2, ensure_ascii=False)
-        files["serving"].write_text(around + "\n", encoding="utf-8")
-        mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(SCRIPT),
-            code_paths=[raw_columns.__file__] if split.dataset.columns else None,
-            artifacts={kind: str(file) for kind, file in files.items()},
-            pip_requirements=requirements,
-            **about,
-        )
+        export(network, split, threshold, parts / GRAPH)
+        libraries.append("torch")
+    mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(SCRIPT),
+        code_paths=[raw_columns.__file__] if split.dataset.columns else None,
+        artifacts={file.name: str(file) for file in parts.iterdir()},
+        pip_requirements=_requirements(*libraries),
+        **about,
+    )
 
 
 def _around(split: Split, threshold: float) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BadInput
-from pipeline.stages.tables.spec import CSV, KEY, PARQUET
+from pipeline.stages.tables.spec import CSV, PARQUET
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +25,7 @@ BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", cod
 SAMPLE = 2**20  # bytes that delimiter and decimal are told from
 BLOCK = 2**22  # bytes parsed at once; no row may be longer
 NAMED = 5  # columns in a sentence
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # a nameless index, which pandas saves along with its table
 WITH_COMMA = re.compile(r"[+-]?\d+,\d+")
 WITH_POINT = re.compile(r"[+-]?\d+\.\d+")
 
@@ -40,16 +41,15 @@ class Format:
 
 @dataclass(frozen=True)
 class Source:
-    """A table that was opened: what it is called in complaints, its columns, the key that it is asked for by."""
+    """A table that was opened: what it is called in complaints, its columns."""
 
     shown: str
     names: tuple[str, ...]
     format: Format | None = None  # None where cells have types of their own
-    key: str = KEY
 
     def complain(self, problem: str, remedy: str) -> BadInput:
         """Return a complaint about the table."""
-        return complain(self.shown, problem, remedy, self.key)
+        return complain(self.shown, problem, remedy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +59,9 @@ class FileSource(Source):
     path: Path
 
 
-def complain(shown: str, problem: str, remedy: str, key: str = KEY) -> BadInput:
+def complain(shown: str, problem: str, remedy: str) -> BadInput:
     """Return a complaint about a table."""
-    return BadInput(f"{shown}{'' if problem.startswith(',') else ' '}{problem}", field=key, remedy=remedy)
+    return BadInput(f"{shown}{'' if problem.startswith(',') else ' '}{problem}", remedy=remedy)
 
 
 def find(file: str, folder: Path) -> Path:
@@ -134,7 +134,8 @@ def open_table(
         if not path.stat().st_size:
             raise complain(shown, "is empty", "save the table again")
         if suffix in PARQUET:
-            source = FileSource(shown, tuple(_parquet(path).schema_arrow.names), path=path)
+            names = _parquet(path).schema_arrow.names
+            source = FileSource(shown, tuple(name for name in names if not PANDAS_INDEX.fullmatch(name)), path=path)
         else:
             source = _open_csv(path, shown, hint, delimiter, encoding, decimal)
     _check_names(source)

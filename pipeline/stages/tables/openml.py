@@ -17,13 +17,14 @@ from pipeline.errors import BadInput
 from pipeline.stages.tables.columns import Cells
 from pipeline.stages.tables.files import Source, listed
 from pipeline.stages.tables.spec import DEFAULT_TARGET, OpenmlSpec
-from pipeline.stages.tables.table import columns_to_read, dataset_of
+from pipeline.stages.tables.table import columns_to_read, dataset_of, under_key
 
 LOAD = "load"
 SEVERAL = "Multiple active versions"  # how scikit-learn begins to say so
 RETRYING = "A network error occurred"
 
 
+@under_key(LOAD)
 def read_openml(name: str, spec: OpenmlSpec, folder: Path) -> Dataset:
     """Fetch a table of OpenML, or find it in scikit-learn's cache; its columns are read as those of a file.
 
@@ -49,7 +50,7 @@ def read_openml(name: str, spec: OpenmlSpec, folder: Path) -> Dataset:
     bunch, warned = _fetched(spec, folder)
     details, frame = bunch.details, bunch.frame
     shown = f"OpenML table {details['id']} ({details['name']}, version {details['version']})"
-    source = Source(shown, tuple(frame.columns), key=LOAD)
+    source = Source(shown, tuple(frame.columns))
     if not len(frame):
         raise source.complain("has no rows", "name another table")
     if spec.target == DEFAULT_TARGET:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from pipeline.stages.generate import digest_of
 from pipeline.stages.tables.columns import Cells, Raw, recognise
 from pipeline.stages.tables.dates import Unclear
 from pipeline.stages.tables.files import Source, find, listed, meant, open_table, read_columns
-from pipeline.stages.tables.spec import OF_CSV, ColumnsSpec, TableSpec
+from pipeline.stages.tables.spec import KEY, OF_CSV, ColumnsSpec, TableSpec
 from pipeline.stages.tables.target import read_target
 
 if TYPE_CHECKING:
@@ -49,6 +50,16 @@ class _LeftOut:
         return [f"Left out, since {reason}: {listed(columns)}." for reason, columns in self.columns.items()]
 
 
+@contextmanager
+def under_key(key: str) -> Iterator[None]:
+    """Put complaints about the table itself under the key that names it; others are about a key of their own."""
+    try:
+        yield
+    except BadInput as error:
+        raise (error if error.field else error.within(field=key)) from error
+
+
+@under_key(KEY)
 def read_dataset(name: str, spec: TableSpec, folder: Path) -> Dataset:
     """Read a CSV or Parquet file, as `dataset_of` reads columns.
 
