@@ -24,10 +24,11 @@ from mlflow.models import Model
 from pipeline.artifacts import Column, Floats, describe
 from pipeline.errors import BadInput
 from pipeline.stages.tables.blocks import raw_frames
+from pipeline.tracking.reader import origin_of
 from pipeline.tracking.served_model import ServedModel, named
 from pipeline.tracking.store import connect, one_line
 
-RUN_ID = re.compile("[0-9a-f]{32}")
+RUN_URI = re.compile("(?:runs:/)?([0-9a-f]{32})(?:/model)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +80,11 @@ def open_predictor(uri: str) -> Iterator[Predictor]:
     BadInput
         When there is no such model, or it is none of Photofinish's.
     """
-    connect()
+    client = connect()
     with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
         try:
-            given = f"runs:/{uri}/model" if RUN_ID.fullmatch(uri) else uri
+            run_id = RUN_URI.fullmatch(uri)
+            given = f"runs:/{origin_of(client, client.get_run(run_id[1])).info.run_id}/model" if run_id else uri
             folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=given, dst_path=name))
             metadata = Model.load(str(folder)).metadata or {}
         except (MlflowException, OSError) as error:
