@@ -105,7 +105,7 @@ def _predictor(folder: Path, metadata: Mapping[str, Any]) -> Predictor:
     names, answers = list(metadata["features"]), _answers(folder)
     return Predictor(
         tuple(Column(name, "number") for name in names),
-        lambda frame: named(answers(frame[names].to_numpy(np.float64)), metadata["classes"]),
+        lambda frame: named(answers(frame[names].to_numpy(np.float64, copy=True)), metadata["classes"]),
         takes_missing=False,
         reading={"known": names},
     )
