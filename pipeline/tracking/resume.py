@@ -183,11 +183,10 @@ def reuse_notes(client: MlflowClient, reused: Iterable[Reused], total: int) -> l
     if not every:
         return []
     which = f"all {total} model runs are" if every == total else f"{every} of {total} model runs are"
-    named = [
-        (f"{count} " if len(parents) > 1 else "") + f"from {name_of(client.get_run(parent))}"
-        for parent, count in parents.items()
-    ]
-    return [f"{which} reused {', '.join(named)}"]
+    named = {name_of(client.get_run(parent)): count for parent, count in parents.items()}
+    if len(named) == 1:
+        return [f"{which} reused from {next(iter(named))}"]
+    return [f"{which} reused: {', '.join(f'{count} from {name}' for name, count in named.items())}"]
 
 
 def name_of(comparison: Run) -> str:
