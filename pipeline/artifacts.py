@@ -257,6 +257,9 @@ class History:
         return {name: curve for name, curve in named.items() if not np.isnan(curve).all()}
 
 
+NO_HISTORY = History(*(np.empty(0) for _ in range(4)))  # of an estimator of scikit-learn
+
+
 @dataclass(frozen=True, eq=False)
 class Snapshots:
     """What one network said over the plane of a two-feature dataset, after some of its epochs.

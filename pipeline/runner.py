@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +25,7 @@ from pipeline.stages.baselines.spec import EstimatorSpec
 from pipeline.stages.checks import Finding, check_data
 from pipeline.stages.evaluate import evaluate, measure
 from pipeline.stages.generate import DatasetSpec, generate
+from pipeline.stages.identity import data_identity
 from pipeline.stages.ledger import RunKey, history_frame, ledger_frame, run_key, runs_frame
 from pipeline.stages.split import split
 from pipeline.stages.tables.openml import read_openml
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from pipeline.stages.tuning.study import Storage
     from pipeline.tracking.provenance import Provenance
     from pipeline.tracking.registry import Champion
+    from pipeline.tracking.resume import Reused
     from pipeline.tracking.writer import ComparisonWriter
     from pipeline.training.population import Population
 
@@ -80,7 +84,7 @@ class Options:
     reports: Path = Path("reports")
     memory: int | None = None  # bytes for the buffers of a stack of networks
     storage: str | None = None  # Optuna's; None: PHOTOFINISH_STORAGE, else optuna.db here
-    fresh: bool = False  # tune anew, whatever earlier searches have found
+    fresh: bool = False  # tune and train anew, whatever there is
     svg: bool = False  # pictures as SVG too
     drawers: int | None = None  # processes that draw them; None: as many as pay
 
@@ -130,6 +134,7 @@ class _Progress:
     models: list[EvaluatedModel] = field(default_factory=list)
     run_ids: dict[RunKey, str] = field(default_factory=dict)
     best: dict[tuple[str, str], str] = field(default_factory=dict)
+    origins: dict[RunKey, str] = field(default_factory=dict)  # of model runs that are reused: the run that was trained
 
 
 def run(experiment: Experiment, file: str, options: Options, listener: Listener) -> Finished:
@@ -160,9 +165,9 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
         listener.note(finding.sentence)
     from pipeline.tracking import provenance, writer
 
-    origin = provenance.gather(Path.cwd())
-    with writer.open_comparison(experiment) as comparison:
-        comparison.describe(origin, file, [split for made in resampled.values() for split in made], findings)
+    every = [split for made in resampled.values() for split in made]
+    with writer.open_comparison(experiment, _identity(experiment, every, options), fresh=options.fresh) as comparison:
+        origin = comparison.describe(provenance.gather(Path.cwd()), file, every, findings)
         finished = Finished(comparison.run_id, comparison.experiment_id, splits, findings, metrics)
         if options.reaches("tune"):
             searches = _tune(plans, storage, comparison, walk)
@@ -174,6 +179,12 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
             finished = _conclude(finished, experiment, progress, comparison, origin, walk)
         comparison.write_stage_seconds(walk.seconds)
     return finished
+
+
+def _identity(experiment: Experiment, splits: Sequence[Split], options: Options) -> str:
+    """SHA-256 over what a comparison is to do, up to which stage, and on which data."""
+    data = [data_identity(split, experiment.threshold) for split in splits]
+    return hashlib.sha256(json.dumps([to_yaml(experiment), options.until, data]).encode()).hexdigest()
 
 
 @contextmanager
@@ -310,17 +321,22 @@ def _train_tasks(
 
 
 def _train_and_evaluate(tasks: list[TrainTask], comparison: ComparisonWriter, walk: _Walk) -> _Progress:
-    """Train populations and, as each is done, evaluate and write it: what is finished is safe at once."""
+    """Train populations and, as each is done, evaluate and write it: what is finished is safe at once.
+
+    Model runs that can be reused aren't trained.
+    """
     progress = _Progress()
     reaches_evaluate = walk.options.reaches("evaluate")
     total = sum(len(task.seeds) for task in tasks)
+    reused = _reused(tasks, comparison, walk)
     evaluating = 0.0
     with walk.stage("train", total) as advance:
         if reaches_evaluate:
             walk.listener.begin("evaluate", total)
-        for task, trained in _populations(tasks, walk.options.jobs, advance):
+        advance(len(reused))
+        for task, trained in _populations(tasks, reused, walk.options.jobs, advance):
             started = time.perf_counter()
-            _write_population(task, trained, comparison, progress, walk)
+            _write_population(task, trained, reused, comparison, progress, walk)
             evaluating += time.perf_counter() - started
         if reaches_evaluate:
             walk.listener.end("evaluate")
@@ -330,14 +346,37 @@ def _train_and_evaluate(tasks: list[TrainTask], comparison: ComparisonWriter, wa
     return progress
 
 
+def _reused(tasks: Sequence[TrainTask], comparison: ComparisonWriter, walk: _Walk) -> dict[RunKey, Reused]:
+    """Find model runs that needn't be trained, and say so; only evaluated ones are ever reused."""
+    if walk.options.fresh or not walk.options.reaches("evaluate"):
+        return {}
+    reused, said = comparison.reusable(tasks)
+    for line in said:
+        walk.listener.note(line)
+    return reused
+
+
+def _without(task: TrainTask, reused: Mapping[RunKey, Reused]) -> TrainTask:
+    """Return a task with the seeds that are left to be trained."""
+    return replace(task, seeds=tuple(seed for seed in task.seeds if _key(task, seed) not in reused))
+
+
+def _key(task: TrainTask, seed: int) -> RunKey:
+    return task.candidate.dataset, task.candidate.model, seed, task.split.resample
+
+
 def _populations(
-    tasks: list[TrainTask], jobs: int, advance: Callable[[float], None]
+    tasks: list[TrainTask], reused: Mapping[RunKey, Reused], jobs: int, advance: Callable[[float], None]
 ) -> Iterator[tuple[TrainTask, list[TrainedModel]]]:
+    """Give each task with those of its model runs that had to be trained, first those that none of had to be."""
     by_name = {(task.candidate.dataset, task.candidate.model, task.split.resample): task for task in tasks}
+    parts = [(task, _without(task, reused)) for task in tasks]
+    yield from ((task, []) for task, left in parts if not left.seeds)
+    remaining = [left for _, left in parts if left.seeds]
     if jobs == 1:
-        results = map_tasks(partial(train, announce=_announcer(advance)), tasks, jobs)
+        results = map_tasks(partial(train, announce=_announcer(advance)), remaining, jobs)
     else:
-        results = map_tasks(train, tasks, jobs)
+        results = map_tasks(train, remaining, jobs)
     for trained in results:
         task = by_name[trained[0].dataset, trained[0].model, trained[0].resample]
         if jobs > 1 or isinstance(task.candidate, Baseline):
@@ -363,25 +402,43 @@ def _announcer(advance: Callable[[float], None]) -> Callable[[Population], None]
 
 
 def _write_population(
-    task: TrainTask, trained: list[TrainedModel], comparison: ComparisonWriter, progress: _Progress, walk: _Walk
+    task: TrainTask,
+    trained: list[TrainedModel],
+    reused: Mapping[RunKey, Reused],
+    comparison: ComparisonWriter,
+    progress: _Progress,
+    walk: _Walk,
 ) -> None:
-    """Write the model runs of one population; the best of resample 0 is also logged as a servable model."""
-    evaluated = walk.options.reaches("evaluate")
-    best = best_run(trained, task.split) if evaluated and task.split.resample == 0 else None
-    if evaluated and any(run_of.failure is None for run_of in trained):
-        comparison.mark_look(task.split)
-    pictures = _run_pictures(task.split) if evaluated else None
-    for run_of in trained:
-        run_id = comparison.write_training(run_of, task.split)
-        model = evaluate(task.split, run_of, task.goal) if evaluated else EvaluatedModel(run_of)
-        if pictures is not None:
-            comparison.write_evaluation(model, task.split, run_id, pictures.draw(model))
+    """Write the model runs of one population; the best of resample 0 is also logged as a servable model.
+
+    Those that are reused and complete in this comparison already stay as they are.
+    """
+    evaluated, split = walk.options.reaches("evaluate"), task.split
+    keys = [_key(task, seed) for seed in task.seeds]
+    by_key = {run_key(run_of): run_of for run_of in trained}
+    by_key |= {key: reused[key].model.trained for key in keys if key in reused}
+    best = best_run([by_key[key] for key in keys], split) if evaluated and split.resample == 0 else None
+    if evaluated and any(run_of.failure is None for run_of in by_key.values()):
+        comparison.mark_look(split, is_new=any(run_of.failure is None for run_of in trained))
+    pictures = _run_pictures(split) if evaluated and trained else None
+    for key in keys:
+        run_of, again = by_key[key], reused.get(key)
+        if again:
+            model, run_id = again.model, again.run_id or comparison.enter_again(again, split)
+            progress.origins[key] = again.reused_from
+        else:
+            run_id = comparison.write_training(run_of, split)
+            model = evaluate(split, run_of, task.goal) if evaluated else EvaluatedModel(run_of)
+            if pictures is not None:
+                comparison.write_evaluation(model, split, run_id, pictures.draw(model))
         if run_of is best:
-            comparison.write_servable(model, task.split, run_id)
+            if not (again and again.is_best):
+                comparison.write_servable(model, split, run_id, again.origin if again else None)
             progress.best[run_of.dataset, run_of.model] = run_id
-        comparison.finish(model, run_id, evaluated=evaluated)
+        if not (again and again.run_id):
+            comparison.finish(model, run_id, evaluated=evaluated)
         progress.models.append(model)
-        progress.run_ids[run_key(run_of)] = run_id
+        progress.run_ids[key] = run_id
         if evaluated:
             walk.listener.advance("evaluate", 1)
 
@@ -416,7 +473,7 @@ def _conclude(
 ) -> Finished:
     """Write the comparison's tables, then the report."""
     _sort(progress.models, experiment)
-    runs = runs_frame(progress.models, progress.run_ids)
+    runs = runs_frame(progress.models, progress.run_ids, progress.origins)
     history = history_frame([model.trained for model in progress.models], progress.run_ids)
     ledger = ledger_frame(progress.models, progress.run_ids)
     with tempfile.TemporaryDirectory(prefix="photofinish-") as name:

@@ -20,11 +20,18 @@ def run_key(trained: TrainedModel) -> RunKey:
     return trained.dataset, trained.model, trained.seed, trained.resample
 
 
-def runs_frame(models: Sequence[EvaluatedModel], run_ids: Mapping[RunKey, str]) -> pd.DataFrame:
-    """`metrics.csv`: a row a model run, with its final numbers; those of a run that failed are missing."""
+def runs_frame(
+    models: Sequence[EvaluatedModel], run_ids: Mapping[RunKey, str], origins: Mapping[RunKey, str]
+) -> pd.DataFrame:
+    """`metrics.csv`: a row a model run, with its final numbers; those of a run that failed are missing.
+
+    `origins` has the run id of the run that was trained, of model runs that are reused.
+    """
     import pandas as pd
 
-    return _resample_last(pd.DataFrame([_run_row(model, run_ids[run_key(model.trained)]) for model in models]))
+    table = _resample_last(pd.DataFrame([_run_row(model, run_ids[run_key(model.trained)]) for model in models]))
+    table["reused_from"] = [origins.get(run_key(model.trained), "") for model in models]
+    return table
 
 
 def ledger_frame(models: Sequence[EvaluatedModel], run_ids: Mapping[RunKey, str]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import Split, TrainedModel
 from pipeline.comparison.thresholds import HALF, Goal
-from pipeline.stages.baselines.fitting import Baseline, fit_baseline
+from pipeline.stages.baselines.fitting import Baseline, baseline_fingerprint, baseline_params, fit_baseline
 from pipeline.stages.identity import data_identity
 from pipeline.stages.populations import population_member, population_rows, population_shape, training_rows
 from pipeline.stages.tune import Candidate
@@ -90,6 +90,20 @@ def fingerprint(split: Split, candidate: Candidate, seed: int, goal: Goal = HALF
         "seed": seed,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def task_fingerprint(task: TrainTask, seed: int) -> str:
+    """Return the fingerprint of one of a task's model runs, known before it is trained."""
+    if isinstance(task.candidate, Baseline):
+        return baseline_fingerprint(task.split, task.candidate, seed, task.goal)
+    return fingerprint(task.split, task.candidate, seed, task.goal)
+
+
+def task_params(task: TrainTask, seed: int) -> dict[str, Any]:
+    """Return the parameters of one of a task's model runs."""
+    if isinstance(task.candidate, Baseline):
+        return baseline_params(task.candidate, seed, task.split.resample)
+    return run_params(task.candidate, seed, task.split.resample)
 
 
 def check_memory(task: TrainTask) -> None:

@@ -31,12 +31,13 @@ from pipeline.stages.evaluate import predict_table
 from pipeline.stages.tables.blocks import raw_frames
 from pipeline.stages.tables.files import complain
 from pipeline.stages.trusted import load_trusted
+from pipeline.tracking.reader import origin_of
 from pipeline.tracking.served_model import ENCODING, SERVING, named
 from pipeline.tracking.store import connect, one_line
 from pipeline.training.storage import DESCRIPTION, load_network
 
 EXTRA = "extra_files"  # what MLflow calls the folder of files beside a network
-RUN_ID = re.compile("[0-9a-f]{32}")
+RUN_URI = re.compile("(?:runs:/)?([0-9a-f]{32})(?:/model)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +88,11 @@ def open_predictor(uri: str) -> Iterator[Predictor]:
     StoreError
         When a part of it is missing or damaged, or would make something that is neither scikit-learn's nor numpy's.
     """
-    connect()
+    client = connect()
     with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
         try:
-            given = f"runs:/{uri}/model" if RUN_ID.fullmatch(uri) else uri
+            run_id = RUN_URI.fullmatch(uri)
+            given = f"runs:/{origin_of(client, client.get_run(run_id[1])).info.run_id}/model" if run_id else uri
             folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=given, dst_path=name))
             metadata = Model.load(str(folder)).metadata or {}
         except (MlflowException, OSError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -38,6 +39,12 @@ class Provenance:
             "left_out_of_diff": list(self.left_out),
             "versions": self.versions,
         }
+
+    @classmethod
+    def from_summary(cls, summary: Mapping[str, Any], diff: str) -> Provenance:
+        """Return what was written down by `summary`, and beside it."""
+        left_out = tuple(summary["left_out_of_diff"])
+        return cls(summary["begun"], summary["command"], summary["commit"], diff, left_out, dict(summary["versions"]))
 
 
 def gather(folder: Path) -> Provenance:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pandas as pd
@@ -26,6 +27,7 @@ from pipeline.stages.evaluate import final_metrics, metrics_of
 from pipeline.stages.reporting.source import ReportInput, Representative, median_runs
 from pipeline.tracking import records
 from pipeline.tracking.files import load_searches, load_split
+from pipeline.tracking.provenance import Provenance
 from pipeline.tracking.store import all_runs, connect, one_line
 from pipeline.training.storage import load_network, load_snapshots
 
@@ -78,12 +80,12 @@ def read_comparison(run_id: str) -> ReportInput:
             ledger = pd.read_parquet(folder / "predictions.parquet")
             if "threshold" not in ledger:  # made before there was a choice
                 ledger["threshold"] = runs["threshold_low"] = runs["threshold_high"] = 0.5
+            if "reused_from" not in runs:  # made before runs were reused
+                runs["reused_from"] = ""
             runs = _with_later_metrics(runs, ledger, splits)
             history = pd.read_parquet(folder / "history.parquet")
             searches = load_searches(folder)
-            provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-            diff = folder / "uncommitted.diff"
-            changes = diff.read_text(encoding="utf-8") if diff.is_file() else ""
+            provenance, changes = _provenance(folder)
         except (OSError, ValueError) as error:
             raise StoreError(f"run {run_id} is not a finished comparison: {one_line(error)}") from error
     metrics = experiment.first_metrics({name: split.dataset.task for name, split in splits.items()})
@@ -101,8 +103,7 @@ def read_comparison(run_id: str) -> ReportInput:
         ledger=ledger,
         history=history,
         representatives={
-            key: _representative(seed, client.get_run(child))
-            for key, (seed, child) in median_runs(runs, metrics).items()
+            key: _representative(client, seed, child) for key, (seed, child) in median_runs(runs, metrics).items()
         },
         provenance={"begun": "", **provenance},  # those that Photofinish 0.1 wrote don't say
         diff=changes,
@@ -116,6 +117,19 @@ def read_comparison(run_id: str) -> ReportInput:
             if records.looks_metric(name) in run.data.metrics
         },
     )
+
+
+def read_provenance(run: Run) -> Provenance:
+    """Read where a comparison came from."""
+    with artifacts(run) as folder:
+        return Provenance.from_summary(*_provenance(folder))
+
+
+def _provenance(folder: Path) -> tuple[dict[str, Any], str]:
+    """Return `provenance.json`, and the uncommitted changes, where there were any."""
+    diff = folder / "uncommitted.diff"
+    changes = diff.read_text(encoding="utf-8") if diff.is_file() else ""
+    return json.loads((folder / "provenance.json").read_text(encoding="utf-8")), changes
 
 
 def _with_later_metrics(runs: pd.DataFrame, ledger: pd.DataFrame, splits: Mapping[str, Split]) -> pd.DataFrame:
@@ -205,9 +219,30 @@ def artifacts(run: Run, path: str = "") -> Iterator[Path]:
             raise StoreError(f"artifacts of run {run.info.run_id}: {one_line(error)}") from error
 
 
-def _representative(seed: int, run: Run) -> Representative:
+def origin_of(client: MlflowClient, run: Run) -> Run:
+    """Return the model run that was trained, and has the artifacts: another one where a run was reused.
+
+    Raises
+    ------
+    StoreError
+        When it was deleted.
+    """
+    origin_id = run.data.tags.get(records.REUSED_FROM)
+    if origin_id is None:
+        return run
+    try:
+        origin = client.get_run(origin_id)
+    except MlflowException as error:
+        raise StoreError(f"run {run.info.run_id} is reused from {origin_id}: {one_line(error)}") from error
+    if origin.info.lifecycle_stage == "deleted":
+        raise StoreError(f"run {run.info.run_id} is reused from {origin_id}, which was deleted")
+    return origin
+
+
+def _representative(client: MlflowClient, seed: int, run_id: str) -> Representative:
+    run = origin_of(client, client.get_run(run_id))
     if KEY in run.data.params:
         with artifacts(run, "estimator") as folder:
-            return Representative(seed, run.info.run_id, load_estimator(folder))
+            return Representative(seed, run_id, load_estimator(folder))
     with artifacts(run, "network") as folder:
-        return Representative(seed, run.info.run_id, load_network(folder), load_snapshots(folder))
+        return Representative(seed, run_id, load_network(folder), load_snapshots(folder))

@@ -55,12 +55,17 @@ def connect() -> MlflowClient:
 
 def all_runs(client: MlflowClient, filter_string: str) -> Iterator[Run]:
     """Go through the runs of all experiments that fit a filter, page by page; deleted ones are left out."""
-    experiment_ids = [experiment.experiment_id for experiment in _all_experiments(client)]
+    everywhere = experiment_ids(client)
     token: str | None = None
     while token != "":
-        page = client.search_runs(experiment_ids, filter_string, ViewType.ACTIVE_ONLY, page_token=token)
+        page = client.search_runs(everywhere, filter_string, ViewType.ACTIVE_ONLY, page_token=token)
         yield from page
         token = page.token or ""
+
+
+def experiment_ids(client: MlflowClient) -> list[str]:
+    """Return the ids of all MLflow experiments; deleted ones are left out."""
+    return [experiment.experiment_id for experiment in _all_experiments(client)]
 
 
 def _all_experiments(client: MlflowClient) -> Iterator[Experiment]:

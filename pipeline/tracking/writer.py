@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,16 +28,30 @@ from pipeline.experiment import Experiment, to_yaml
 from pipeline.interruption import deferred
 from pipeline.stages.baselines.storage import save_estimator
 from pipeline.stages.checks import Finding
+from pipeline.stages.ledger import RunKey
+from pipeline.stages.train import TrainTask
 from pipeline.stages.tune import SearchPlan
 from pipeline.tracking import records
 from pipeline.tracking.afterwards import set_status_afterwards
 from pipeline.tracking.files import save_searches, save_split
 from pipeline.tracking.looks import earlier_compare, looks_at
 from pipeline.tracking.provenance import Provenance
+from pipeline.tracking.reader import read_provenance
 from pipeline.tracking.records import Record
+from pipeline.tracking.resume import (
+    Reused,
+    close_trials,
+    find_interrupted,
+    find_reusable,
+    name_of,
+    reuse_notes,
+    search_runs_of,
+    take_over,
+    take_up,
+)
 from pipeline.tracking.servable import log_servable
 from pipeline.tracking.store import connect, one_line
-from pipeline.training.storage import save_network, save_snapshots
+from pipeline.training.storage import save_history, save_network, save_snapshots
 
 METRICS_PER_BATCH = 1000  # MLflow's limits on one log_batch call
 TRIAL_STATUS: dict[TrialState, str] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
@@ -52,13 +67,16 @@ class ComparisonWriter:
     that are still open are closed with it, and what went wrong stands in the tag `photofinish.reason`.
     """
 
-    def __init__(self, client: MlflowClient, parent: Run, experiment: Experiment) -> None:
+    def __init__(self, client: MlflowClient, parent: Run, experiment: Experiment, continued: Run | None = None) -> None:
         self._client = client
+        self._parent = parent
         self._experiment = experiment
+        self.continued = continued  # the interrupted comparison that this one goes on with: itself, or another one
         # Asked now, since the variable is gone once MLflow has ended a run in this process.
         self._is_mlflow_runs = os.environ.get("MLFLOW_RUN_ID") == parent.info.run_id
         self._open_children: list[str] = []
         self._search_runs: dict[str, str] = {}  # study → run id
+        self._earlier_searches = search_runs_of(client, parent.info.run_id) if continued else {}
         self._looks: dict[str, set[str]] = {}  # dataset → digests of the final rows looked at
         self.run_id: str = parent.info.run_id
         self.experiment_id: str = parent.info.experiment_id
@@ -82,8 +100,18 @@ class ComparisonWriter:
             set_status_afterwards(self.run_id, status)
 
     @deferred()
-    def describe(self, provenance: Provenance, file: str, splits: Sequence[Split], findings: Sequence[Finding]) -> None:
-        """Log what the comparison is made of, before anything is trained."""
+    def describe(
+        self, provenance: Provenance, file: str, splits: Sequence[Split], findings: Sequence[Finding]
+    ) -> Provenance:
+        """Log what the comparison is made of, before anything is trained; one that goes on has that already.
+
+        Returns
+        -------
+        Provenance
+            What is logged: where the comparison first came from.
+        """
+        if records.DESCRIBED in self._parent.data.tags:
+            return read_provenance(self._parent)
         self._log(
             self.run_id,
             records.comparison_record(self._experiment, file, provenance.command, provenance.commit, findings),
@@ -98,6 +126,36 @@ class ComparisonWriter:
                 save_split(split, folder / "data")
         inputs = [_dataset_input(split, "comparison") for split in splits]
         self._client.log_inputs(self.run_id, inputs)
+        self._client.set_tag(self.run_id, records.DESCRIBED, "true")
+        return provenance
+
+    @deferred()
+    def reusable(self, tasks: Sequence[TrainTask]) -> tuple[dict[RunKey, Reused], list[str]]:
+        """Find the model runs that needn't be trained, here or in another comparison.
+
+        Returns
+        -------
+        tuple
+            The runs, and what to say of them.
+        """
+        found, unreadable = find_reusable(self._client, self.run_id, tasks)
+        total, kept = sum(len(task.seeds) for task in tasks), sum(bool(one.run_id) for one in found.values())
+        said = []
+        if self.continued:
+            said.append(f"going on with {name_of(self.continued)}: {kept} of {total} model runs are complete")
+        said += reuse_notes(self._client, found.values(), total)
+        return found, said + ([unreadable] if unreadable else [])
+
+    @deferred()
+    def enter_again(self, reused: Reused, split: Split) -> str:
+        """Enter a model run of another comparison as a child: parameters and final numbers; the rest stays there."""
+        record = records.training_record(reused.model.trained, split, self._experiment, self.run_id)
+        tags = {**record.tags, records.REUSED_FROM: reused.origin.info.run_id}
+        run_id = self._create_child(Record(tags=tags), reused.model.trained.started_at)
+        self._log(run_id, Record(params=record.params))
+        self._client.log_inputs(run_id, [_dataset_input(split, "training")])
+        self._log(run_id, records.evaluation_record(reused.model, split))
+        return run_id
 
     @deferred()
     def write_training(self, trained: TrainedModel, split: Split) -> str:
@@ -111,18 +169,22 @@ class ComparisonWriter:
         return run_id
 
     @deferred()
-    def mark_look(self, split: Split) -> None:
-        """Leave a mark, before final rows are read, that this comparison has looked at them."""
+    def mark_look(self, split: Split, *, is_new: bool) -> None:
+        """Leave a mark, before final rows are read, that this comparison has looked at them.
+
+        It is no new look where all that is shown of them was seen before.
+        """
         name, digest = split.dataset.name, rows_digest(split)
-        if digest not in self._looks.setdefault(name, set()):
+        self._looks.setdefault(name, set()).add(digest)
+        if is_new:
             self._client.set_tag(self.run_id, records.look_tag(digest), name)
-            self._looks[name].add(digest)
 
     @deferred()
     def write_looks(self) -> dict[str, int]:
         """Log how often each dataset's final rows have been looked at by now, this comparison included."""
-        looks = looks_at(self._client, self._looks)
-        self._log(self.run_id, records.looks_record(looks, time.time()))
+        counted, logged = looks_at(self._client, self._looks), self._parent.data.metrics
+        looks = {name: int(logged.get(records.looks_metric(name), count)) for name, count in counted.items()}
+        self._log_once(self._parent, records.looks_record(looks, time.time()))
         return looks
 
     @deferred()
@@ -140,9 +202,16 @@ class ComparisonWriter:
                 (folder / file).write_bytes(content)
 
     @deferred()
-    def write_servable(self, model: EvaluatedModel, split: Split, run_id: str) -> None:
-        """Log the model run as a model that gives labels: the best run of a dataset × model."""
-        log_servable(model, split, run_id)
+    def write_servable(self, model: EvaluatedModel, split: Split, run_id: str, origin: Run | None = None) -> None:
+        """Log the model run as a model that gives labels: the best run of a dataset × model.
+
+        Where the run is reused, `origin` is the run that was trained: the model that it may have is this one's too.
+        """
+        served = origin.outputs.model_outputs if origin and origin.outputs else []
+        if served:
+            self._client.log_outputs(run_id, served)
+        else:
+            log_servable(model, split, run_id)
         self._client.set_tag(run_id, records.BEST, "true")
 
     @deferred()
@@ -175,7 +244,12 @@ class ComparisonWriter:
     def finish_search(self, search: Search) -> None:
         """Log what a search has found, and close its run."""
         _, run_id = self._search_run(search.name, search.dataset, search.model)
-        self._log(run_id, records.found_record(search, time.time()))
+        found, earlier = records.found_record(search, time.time()), self._earlier_searches.get(search.name)
+        if earlier:
+            close_trials(self._client, run_id, {t.run_id: TRIAL_STATUS[t.state] for t in search.trials if t.run_id})
+            self._log_once(earlier, found)
+        else:
+            self._log(run_id, found)
         self._client.set_terminated(run_id, "FINISHED")
         self._open_children.remove(run_id)
 
@@ -186,11 +260,13 @@ class ComparisonWriter:
             save_searches(searches, folder)
 
     def _search_run(self, study: str, dataset: str, model: str) -> tuple[Record, str]:
-        """Return what the run of a search says, and its id; opened on first use."""
+        """Return what the run of a search says, and its id; opened on first use, or again."""
         record = records.search_record(study, dataset, model, self._experiment, self.run_id)
         if study not in self._search_runs:
-            self._search_runs[study] = self._create_child(record, time.time())
-            self._log(self._search_runs[study], Record(params=record.params))
+            earlier = self._earlier_searches.get(study)
+            run_id = self._reopen_child(earlier) if earlier else self._create_child(record, time.time())
+            self._search_runs[study] = run_id
+            self._log(run_id, Record(params=record.params))
         return record, self._search_runs[study]
 
     def _write_trial(self, trial: Trial, study: Record, parent: str, objective: str) -> str:
@@ -210,6 +286,14 @@ class ComparisonWriter:
         self._open_children.append(run_id)
         return run_id
 
+    def _reopen_child(self, run: Run) -> str:
+        run_id: str = run.info.run_id
+        self._open_children.append(run_id)
+        self._client.update_run(run_id, status="RUNNING")
+        if records.REASON in run.data.tags:
+            self._client.delete_tag(run_id, records.REASON)
+        return run_id
+
     @deferred()
     def write_tables(self, folder: Path) -> None:
         """Log the tables of all model runs to the parent."""
@@ -225,12 +309,17 @@ class ComparisonWriter:
     @deferred()
     def write_verdicts(self, outcome: Outcome) -> None:
         """Log what is said of the models to the parent: scalars as metrics, sentences as its description."""
-        self._log(self.run_id, records.verdict_record(outcome, self._experiment.question, time.time()))
+        self._log_once(self._parent, records.verdict_record(outcome, self._experiment.question, time.time()))
 
     @deferred()
     def write_stage_seconds(self, seconds: Mapping[str, float]) -> None:
         """Log each stage's wall time to the parent."""
-        self._log(self.run_id, records.stage_seconds_record(seconds, time.time()))
+        self._log_once(self._parent, records.stage_seconds_record(seconds, time.time()))
+
+    def _log_once(self, run: Run, record: Record) -> None:
+        """Log but for the metrics that a run had when it was taken up: a value logged twice is a step too many."""
+        new = tuple(point for point in record.metrics if point.key not in run.data.metrics)
+        self._log(run.info.run_id, replace(record, metrics=new))
 
     def _log(self, run_id: str, record: Record) -> None:
         params = [Param(key, value) for key, value in record.params.items()]
@@ -250,11 +339,21 @@ class ComparisonWriter:
 
 
 @contextmanager
-def open_comparison(experiment: Experiment) -> Iterator[ComparisonWriter]:
+def open_comparison(experiment: Experiment, identity: str, *, fresh: bool = False) -> Iterator[ComparisonWriter]:
     """Open the parent run, and close it after the block.
 
-    The parent is the run that `mlflow run` made, else a new one. It lies in the MLflow experiment that `mlflow run` or
+    The parent is the run that `mlflow run` made, which takes over what an interrupted comparison has left; else that
+    interrupted comparison, which goes on; else a new one. It lies in the MLflow experiment that `mlflow run` or
     MLFLOW_EXPERIMENT_NAME / _ID chose, else in the one called as the file's `name`.
+
+    Parameters
+    ----------
+    experiment:
+        What is to be run.
+    identity:
+        SHA-256 over all that is to be done: a comparison goes on with one of the same.
+    fresh:
+        Whether to go on with none.
 
     Raises
     ------
@@ -263,21 +362,31 @@ def open_comparison(experiment: Experiment) -> Iterator[ComparisonWriter]:
     """
     with ExitStack() as stack:
         with deferred():  # a signal now is raised when the run is known to the stack, which closes it
-            comparison = stack.enter_context(_open(experiment))
+            comparison = stack.enter_context(_open(experiment, identity, fresh=fresh))
         yield comparison
 
 
-def _open(experiment: Experiment) -> ComparisonWriter:
+def _open(experiment: Experiment, identity: str, *, fresh: bool) -> ComparisonWriter:
     client = connect()
+    tags = {records.ROLE: "comparison", records.EXPERIMENT: experiment.name, records.IDENTITY: identity}
     try:
-        run_id = os.environ.get("MLFLOW_RUN_ID")
-        if run_id:
-            run = client.get_run(run_id)
-            client.update_run(run_id, status="RUNNING", name=run.info.run_name or experiment.name)
+        given = os.environ.get("MLFLOW_RUN_ID", "")
+        made = client.get_run(given) if given else None
+        experiment_id = made.info.experiment_id if made else _experiment_id(client, experiment.name)
+        interrupted = None if fresh else find_interrupted(client, experiment_id, identity, given)
+        if made:
+            client.update_run(given, status="RUNNING", name=made.info.run_name or experiment.name)
+            client.log_batch(given, tags=[RunTag(key, value) for key, value in tags.items()])
+            if interrupted:
+                take_over(client, interrupted, given)
+            run = client.get_run(given)
+        elif interrupted:
+            take_up(client, interrupted)
+            run = client.get_run(interrupted.info.run_id)
         else:
-            experiment_id = _experiment_id(client, experiment.name)
-            run = client.create_run(experiment_id, tags={records.USER: getpass.getuser()}, run_name=experiment.name)
-        return ComparisonWriter(client, run, experiment)
+            tags[records.USER] = getpass.getuser()
+            run = client.create_run(experiment_id, tags=tags, run_name=experiment.name)
+        return ComparisonWriter(client, run, experiment, interrupted)
     except MlflowException as error:
         raise StoreError(f"the tracking store {mlflow.get_tracking_uri()}: {one_line(error)}") from error
 
@@ -384,6 +493,7 @@ def _save_model(trained: TrainedModel, folder: Path) -> None:
         save_estimator(trained.network, kind)
         return
     save_network(trained.network, kind)
+    save_history(trained.history, kind)
     if trained.snapshots is not None:
         save_snapshots(trained.snapshots, kind)
 

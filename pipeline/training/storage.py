@@ -10,11 +10,13 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from pipeline.artifacts import Network, Snapshots
+from pipeline.artifacts import History, Network, Snapshots
 from pipeline.errors import StoreError
 
 DESCRIPTION = "network.json"
 SNAPSHOTS = "snapshots.npz"
+HISTORY = "history.npz"
+CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
 def save_network(network: Network, folder: Path) -> None:
@@ -80,3 +82,24 @@ def load_snapshots(folder: Path) -> Snapshots | None:
             return Snapshots(**{name: arrays[name] for name in ("epochs", "x", "y", "codes")})
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise StoreError(f"{file} holds no snapshots that can be read: {error}") from error
+
+
+def save_history(history: History, folder: Path) -> None:
+    """Write `history.npz`: the whole curves, of which the tracking store shows a part."""
+    np.savez_compressed(folder / HISTORY, **{name: getattr(history, name) for name in CURVES})
+
+
+def load_history(folder: Path) -> History:
+    """Read whole curves back.
+
+    Raises
+    ------
+    StoreError
+        When the file is missing, as in older stores, or damaged.
+    """
+    file = folder / HISTORY
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return History(**{name: arrays[name] for name in CURVES})
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise StoreError(f"{file} holds no learning curves that can be read: {error}") from error

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artifacts import FittedEstimator, Floats, History, Split, TrainedModel
+from pipeline.artifacts import NO_HISTORY, FittedEstimator, Floats, Split, TrainedModel
 from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.errors import BadInput
 from pipeline.stages.baselines.spec import KEY, EstimatorSpec
@@ -73,7 +73,7 @@ def fit_baseline(split: Split, baseline: Baseline, seeds: Sequence[int], goal: G
                 seed=seed,
                 params=baseline_params(baseline, seed, split.resample),
                 network=made,
-                history=History(*(np.empty(0) for _ in range(4))),
+                history=NO_HISTORY,
                 fingerprint=baseline_fingerprint(split, baseline, seed, goal),
                 started_at=started_at,
                 seconds=seconds,
