@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
-from pipeline.artifacts import FittedEstimator
+import numpy as np
+
+from pipeline.artifacts import FittedEstimator, TrainedModel
 from pipeline.errors import StoreError
+from pipeline.stages.baselines.fitting import Fit
 from pipeline.stages.trusted import load_trusted, save_trusted
+from pipeline.training.sealed import SUFFIX, read_sealed, write_sealed
 
 FILE = "estimator.skops"
 DESCRIPTION = "estimator.json"
@@ -48,3 +53,38 @@ def load_estimator(folder: Path) -> FittedEstimator:
     except (OSError, ValueError, KeyError, StoreError) as error:
         reason = " ".join(str(error).split())
         raise StoreError(f"{folder} holds no estimator that can be read: {reason}") from error
+
+
+def keep(trained: TrainedModel, folder: Path) -> None:
+    """Keep a fitted estimator in one sealed file, until it can be sent to the store; a failed one isn't kept.
+
+    Raises
+    ------
+    StoreError
+        When it can't be written.
+    """
+    if not isinstance(trained.network, FittedEstimator) or trained.failure is not None:
+        return
+    with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
+        save_estimator(trained.network, Path(name))
+        files = {file: np.frombuffer((Path(name) / file).read_bytes(), np.uint8) for file in (FILE, DESCRIPTION)}
+    about = {"seed": trained.seed, "started_at": trained.started_at, "seconds": trained.seconds}
+    write_sealed(folder / f"{trained.seed}{SUFFIX}", files, about)
+
+
+def load_kept(folder: Path | None) -> dict[int, Fit]:
+    """Read the estimators that a folder holds, by their seeds.
+
+    Raises
+    ------
+    StoreError
+        When a file is damaged, or would make something that is neither scikit-learn's nor numpy's.
+    """
+    kept = {}
+    for path in sorted(folder.glob(f"*{SUFFIX}")) if folder is not None else []:
+        files, about = read_sealed(path)
+        with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
+            for file in (FILE, DESCRIPTION):
+                (Path(name) / file).write_bytes(files[file].tobytes())
+            kept[about["seed"]] = Fit(load_estimator(Path(name)), about["started_at"], about["seconds"])
+    return kept
