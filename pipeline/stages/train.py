@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artifacts import Split, TrainedModel
 from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.stages.baselines.fitting import Baseline, baseline_fingerprint, fit_baseline
-from pipeline.stages.baselines.storage import load_kept
+from pipeline.stages.baselines.storage import load_fits
 from pipeline.stages.identity import data_identity
 from pipeline.stages.populations import population_member, population_rows, population_shape, training_rows
 from pipeline.stages.tune import Candidate
@@ -52,7 +52,7 @@ def train(task: TrainTask, announce: Callable[[Population], None] | None = None)
     """
     candidate = task.candidate
     if isinstance(candidate, Baseline):
-        return fit_baseline(task.split, candidate, task.seeds, task.goal, load_kept(task.checkpoints))
+        return fit_baseline(task.split, candidate, task.seeds, task.goal, load_fits(task.checkpoints))
     from pipeline.training.checkpoints import train_kept
     from pipeline.training.snapshots import Recorder, is_recordable
 

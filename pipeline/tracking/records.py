@@ -35,6 +35,7 @@ EXPERIMENT = "photofinish.experiment"
 FINGERPRINT = "photofinish.fingerprint"
 STATUS = "photofinish.status"
 REASON = "photofinish.reason"
+WRITER = "photofinish.writer"  # which execution made a run
 REMARKS = "photofinish.notes"  # what to know of a model of scikit-learn
 BEST = "photofinish.best"
 MONITORED_ROWS = "photofinish.monitored_rows"

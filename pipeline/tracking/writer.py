@@ -8,12 +8,12 @@ import os
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
-import mlflow
 from mlflow.entities import Dataset as MlflowDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
@@ -35,7 +35,7 @@ from pipeline.tracking.looks import earlier_compare, looks_at
 from pipeline.tracking.provenance import Provenance
 from pipeline.tracking.records import Record
 from pipeline.tracking.servable import log_servable
-from pipeline.tracking.store import connect, one_line
+from pipeline.tracking.store import all_runs, connect, impatient, one_line, reaching, tracking_uri
 from pipeline.training.storage import save_network, save_snapshots
 
 METRICS_PER_BATCH = 1000  # MLflow's limits on one log_batch call
@@ -52,8 +52,9 @@ class ComparisonWriter:
     that are still open are closed with it, and what went wrong stands in the tag `photofinish.reason`.
     """
 
-    def __init__(self, client: MlflowClient, parent: Run, experiment: Experiment) -> None:
+    def __init__(self, client: MlflowClient, parent: Run, experiment: Experiment, token: str) -> None:
         self._client = client
+        self._token = token
         self._experiment = experiment
         # Asked now, since the variable is gone once MLflow has ended a run in this process.
         self._is_mlflow_runs = os.environ.get("MLFLOW_RUN_ID") == parent.info.run_id
@@ -71,15 +72,24 @@ class ComparisonWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
+            self._delete_doubles()
             self._client.set_terminated(self.run_id, "FINISHED")
             return
         status = "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
         reason = "interrupted" if status == "KILLED" else one_line(error)
-        for run_id in (*self._open_children, self.run_id):
-            self._client.set_tag(run_id, records.REASON, reason)
-            self._client.set_terminated(run_id, status)
+        with suppress(MlflowException), impatient():  # the store may be what failed
+            for run_id in (*self._open_children, self.run_id):
+                self._client.set_tag(run_id, records.REASON, reason)
+                self._client.set_terminated(run_id, status)
         if status == "KILLED" and self._is_mlflow_runs:
             set_status_afterwards(self.run_id, status)
+
+    def _delete_doubles(self) -> None:
+        """Delete runs that were made twice: MLflow asks again for a run when a server's answer got lost."""
+        made_here = f"tags.`{records.WRITER}` = '{self._token}'"
+        for run in all_runs(self._client, f"{made_here} AND attributes.status = 'RUNNING'"):
+            if run.info.run_id != self.run_id:  # all others that are known are closed
+                self._client.delete_run(run.info.run_id)
 
     @deferred()
     def describe(self, provenance: Provenance, file: str, splits: Sequence[Split], findings: Sequence[Finding]) -> None:
@@ -203,7 +213,7 @@ class ComparisonWriter:
         run = self._client.create_run(
             self.experiment_id,
             start_time=_milliseconds(started_at),
-            tags={**record.tags, records.USER: getpass.getuser()},
+            tags={**record.tags, records.USER: getpass.getuser(), records.WRITER: self._token},
             run_name=record.tags[records.RUN_NAME],
         )
         run_id: str = run.info.run_id
@@ -259,27 +269,24 @@ def open_comparison(experiment: Experiment) -> Iterator[ComparisonWriter]:
     Raises
     ------
     StoreError
-        When the store can't be reached, or the experiment was deleted in it.
+        When the store can't be reached, in the block too, or the experiment was deleted in it.
     """
-    with ExitStack() as stack:
+    with reaching(tracking_uri()), ExitStack() as stack:
         with deferred():  # a signal now is raised when the run is known to the stack, which closes it
             comparison = stack.enter_context(_open(experiment))
         yield comparison
 
 
 def _open(experiment: Experiment) -> ComparisonWriter:
-    client = connect()
-    try:
-        run_id = os.environ.get("MLFLOW_RUN_ID")
-        if run_id:
-            run = client.get_run(run_id)
-            client.update_run(run_id, status="RUNNING", name=run.info.run_name or experiment.name)
-        else:
-            experiment_id = _experiment_id(client, experiment.name)
-            run = client.create_run(experiment_id, tags={records.USER: getpass.getuser()}, run_name=experiment.name)
-        return ComparisonWriter(client, run, experiment)
-    except MlflowException as error:
-        raise StoreError(f"the tracking store {mlflow.get_tracking_uri()}: {one_line(error)}") from error
+    client, token = connect(), uuid4().hex
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if run_id:
+        run = client.get_run(run_id)
+        client.update_run(run_id, status="RUNNING", name=run.info.run_name or experiment.name)
+    else:
+        tags = {records.USER: getpass.getuser(), records.WRITER: token}
+        run = client.create_run(_experiment_id(client, experiment.name), tags=tags, run_name=experiment.name)
+    return ComparisonWriter(client, run, experiment, token)
 
 
 @deferred()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,24 +56,28 @@ def load_estimator(folder: Path) -> FittedEstimator:
         raise StoreError(f"{folder} holds no estimator that can be read: {reason}") from error
 
 
-def keep(trained: TrainedModel, folder: Path) -> None:
-    """Keep a fitted estimator in one sealed file, until it can be sent to the store; a failed one isn't kept.
+def keep_fits(models: Sequence[TrainedModel], folder: Path) -> None:
+    """Keep fitted estimators, a sealed file each, until they can be sent to the store; networks are kept in training.
 
     Raises
     ------
     StoreError
-        When it can't be written.
+        When a file can't be written.
     """
-    if not isinstance(trained.network, FittedEstimator) or trained.failure is not None:
-        return
+    for model in models:
+        if isinstance(model.network, FittedEstimator) and model.failure is None:
+            _keep_fit(model.network, model, folder)
+
+
+def _keep_fit(fitted: FittedEstimator, model: TrainedModel, folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
-        save_estimator(trained.network, Path(name))
+        save_estimator(fitted, Path(name))
         files = {file: np.frombuffer((Path(name) / file).read_bytes(), np.uint8) for file in (FILE, DESCRIPTION)}
-    about = {"seed": trained.seed, "started_at": trained.started_at, "seconds": trained.seconds}
-    write_sealed(folder / f"{trained.seed}{SUFFIX}", files, about)
+    about = {"seed": model.seed, "started_at": model.started_at, "seconds": model.seconds}
+    write_sealed(folder / f"{model.seed}{SUFFIX}", files, about)
 
 
-def load_kept(folder: Path | None) -> dict[int, Fit]:
+def load_fits(folder: Path | None) -> dict[int, Fit]:
     """Read the estimators that a folder holds, by their seeds.
 
     Raises
