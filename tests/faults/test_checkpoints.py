@@ -45,8 +45,8 @@ def saved_epochs(folder: Path) -> dict[int, int]:
 def test_training_goes_on_after_kills(tmp_path: Path) -> None:
     """Killed in training, and in the very write of a checkpoint, it ends with the bits of one that never stopped.
 
-    Networks, curves and recorded frames do. No epoch that a checkpoint has is trained again: each process begins with the epoch after it, and stacks that are
-    done are only announced.
+    Networks, curves and recorded frames do. No epoch that a checkpoint has is trained again: each process begins with
+    the epoch after it, and stacks that are done are only announced.
     """
     killed = start(tmp_path)
     end = time.monotonic() + 60
@@ -79,9 +79,9 @@ def test_training_goes_on_after_kills(tmp_path: Path) -> None:
 def test_damaged_checkpoints_are_trained_again(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a checkpoint cut short and one with a bit flipped a line says so, they are trained again, and all numbers hold.
+    """Of a checkpoint cut short and one with a bit flipped a line says so, and these two alone are trained again.
 
-    Those that are whole aren't trained again.
+    All numbers are those of before.
     """
     command = ["run", "tiny.yaml", "--until", "evaluate"]
     with monkeypatch.context() as patch:  # as if it had been killed between the mark of completion and the deletion

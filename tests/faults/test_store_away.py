@@ -79,8 +79,9 @@ class Server:
             self._process.wait(30)
             self._process = None
 
-    def wait_for_rows(self, query: str, process: subprocess.Popen[str], seconds: float = 120) -> None:
-        """Wait until a query of its database finds something."""
+    def wait_for(self, rows: str, name: str, process: subprocess.Popen[str], seconds: float = 120) -> None:
+        """Wait until the runs of an MLflow experiment have rows in a table of the database."""
+        query = f"SELECT 1 FROM {rows} JOIN experiments USING (experiment_id) WHERE name = '{name}'"
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             assert process.poll() is None, process.communicate()
@@ -106,11 +107,11 @@ def server(started: Server) -> Server:
     return started
 
 
-def run(folder: Path, address: str, text: str, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+def run(folder: Path, address: str, text: str, **settings: str) -> subprocess.Popen[str]:
     (folder / "tiny.yaml").write_text(text, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "MLFLOW_TRACKING_URI": address, **settings}
     return subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "run", "tiny.yaml", *arguments],
+        [sys.executable, "-m", "pipeline", "run", "tiny.yaml", "--until", "evaluate"],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -134,17 +135,18 @@ def assert_like_undisturbed(folder: Path, address: str, name: str, undisturbed: 
     """Every run and every number once, as in a run that nothing disturbed."""
     (parent,), children = runs_in(address, name)
     assert {one.info.status for one in (parent, *children)} == {"FINISHED"}
-    places = [(one.data.params["dataset"], one.data.params["model"], one.data.params["seed"]) for one in children]
+    places = [(one.data.params["dataset"], one.data.params["model"], int(one.data.params["seed"])) for one in children]
     assert len(places) == len(set(places)) == 12
     client = MlflowClient(address)
-    for one in children:
-        twin = undisturbed.child(*places[children.index(one)][:2], int(one.data.params["seed"]))
+    for place, one in zip(places, children, strict=True):
+        twin = undisturbed.child(*place)
         curve = [
             [(point.step, point.value) for point in store.get_metric_history(of.info.run_id, "train/loss")]
             for store, of in ((client, one), (undisturbed.client, twin))
         ]
         assert curve[0] == curve[1]
-    tables = [pd.read_csv(report / "metrics.csv") for report in (folder / "reports" / "tiny", undisturbed.report)]
+    table = Path(client.download_artifacts(parent.info.run_id, "metrics.csv", str(folder)))
+    tables = [pd.read_csv(file) for file in (table, undisturbed.report / "metrics.csv")]
     pd.testing.assert_frame_equal(*(table.drop(columns=CHANCE) for table in tables), check_exact=True)
 
 
@@ -161,7 +163,7 @@ def test_mlflow_asks_again_for_more_than_a_minute() -> None:
 def test_away_for_some_seconds(tmp_path: Path, server: Server, finished: Finished) -> None:
     """The server is killed between two model runs and comes back: the run ends well, and everything is there once."""
     process = run(tmp_path, server.address, TINY, MLFLOW_EXPERIMENT_NAME="seconds")
-    server.wait_for_rows("SELECT 1 FROM tags WHERE key = 'photofinish.status'", process)
+    server.wait_for("tags JOIN runs USING (run_uuid)", "seconds", process)
     server.stop()
     time.sleep(3)
     assert process.poll() is None
@@ -174,12 +176,12 @@ def test_away_for_some_seconds(tmp_path: Path, server: Server, finished: Finishe
 def test_away_for_good(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where the server doesn't come back, training goes on to its end and waits; a line says so, and the exit code is 1.
+    """Where the server doesn't come back, training goes on to its end and waits; one line, exit code 1.
 
     The next run sends what waits, each model run once, as it was trained, and trains nothing.
     """
     process = run(tmp_path, server.address, LONG, MLFLOW_EXPERIMENT_NAME="good", MLFLOW_HTTP_REQUEST_MAX_RETRIES="1")
-    server.wait_for_rows("SELECT 1 FROM inputs", process)
+    server.wait_for("inputs JOIN runs ON destination_id = run_uuid", "good", process)
     server.stop()
     _, printed = process.communicate(timeout=200)
     ended = time.time()
@@ -199,7 +201,7 @@ def test_away_for_good(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "good")
-    assert main(["run", "tiny.yaml"]) == 0, capsys.readouterr().err
+    assert main(["run", "tiny.yaml", "--until", "evaluate"]) == 0, capsys.readouterr().err
     _, children = runs_in(server.address, "good")
     complete = [one for one in children if one.data.tags.get("photofinish.status") == "complete"]
     assert sorted((one.data.params["model"], one.data.params["seed"]) for one in complete) == [
@@ -213,7 +215,7 @@ def test_away_for_good(
 
 
 def test_an_answer_that_gets_lost_leaves_no_second_run(tmp_path: Path, server: Server, finished: Finished) -> None:
-    """Where the server has made a run and its answer gets lost, be it a comparison or a model run, there is one of it."""
+    """Where the server has made a comparison or a model run and its answer gets lost, there is one of it in the end."""
     with losing_answers(server.port, {1, 4}) as (address, lost):
         process = run(tmp_path, address, TINY, MLFLOW_EXPERIMENT_NAME="answer")
         _, printed = process.communicate(timeout=200)
