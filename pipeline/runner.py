@@ -5,23 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 from weakref import WeakKeyDictionary
 
 from pipeline.artifacts import Dataset, EvaluatedModel, Search, Split, TrainedModel
 from pipeline.comparison.thresholds import HALF, Goal
-from pipeline.errors import AllMembersFailed, BadInput, Refused, naming_field
+from pipeline.errors import AllMembersFailed, BadInput, Refused, StoreError, naming_field
 from pipeline.execution import map_tasks, workers
 from pipeline.experiment import Experiment, check_name, to_yaml
 from pipeline.stages.baselines.fitting import Baseline, settle_baseline
 from pipeline.stages.baselines.spec import EstimatorSpec
+from pipeline.stages.baselines.storage import keep_fits
 from pipeline.stages.checks import Finding, check_data
 from pipeline.stages.evaluate import evaluate, measure
 from pipeline.stages.generate import DatasetSpec, generate
@@ -31,9 +34,10 @@ from pipeline.stages.split import split
 from pipeline.stages.tables.openml import read_openml
 from pipeline.stages.tables.spec import OpenmlSpec, TableSpec
 from pipeline.stages.tables.table import read_dataset
-from pipeline.stages.train import TrainTask, check_memory, choose_device, train
+from pipeline.stages.train import TrainTask, check_memory, choose_device, population_identity, train
 from pipeline.stages.tune import Candidate, SearchPlan, best_candidate, largest_candidate, plan, settle, tune
 from pipeline.stages.tune import connect as connect_storage
+from pipeline.training.sealed import discard_damaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +57,7 @@ Stage = Literal["generate", "split", "tune", "train", "evaluate", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 Settled = Candidate | SearchPlan | Baseline  # one dataset × model, held against its data
 
+CHECKPOINTS = Path(".photofinish") / "checkpoints"  # in the working directory
 EPOCHS_BETWEEN_ANNOUNCEMENTS = 10  # drawing progress at every epoch would cost more than some epochs
 MOST_DRAWERS = 4  # each holds the libraries and the tables in memory
 PICTURES_A_DRAWER = 8  # fewer don't pay for starting a process (benchmarks/report.py)
@@ -329,17 +334,23 @@ def _train_and_evaluate(tasks: list[TrainTask], comparison: ComparisonWriter, wa
     reaches_evaluate = walk.options.reaches("evaluate")
     total = sum(len(task.seeds) for task in tasks)
     reused = _reused(tasks, comparison, walk)
-    evaluating = 0.0
+    evaluating, away = 0.0, None
     with walk.stage("train", total) as advance:
         if reaches_evaluate:
             walk.listener.begin("evaluate", total)
         advance(len(reused))
-        for task, trained in _populations(tasks, reused, walk.options.jobs, advance):
+        for task, trained in _populations(_with_checkpoints(tasks, walk), reused, walk.options.jobs, advance):
             started = time.perf_counter()
-            _write_population(task, trained, reused, comparison, progress, walk)
+            away = away or _send_population(task, trained, reused, comparison, progress, walk)
+            _put_away(task, trained, waits=away is not None)
             evaluating += time.perf_counter() - started
         if reaches_evaluate:
             walk.listener.end("evaluate")
+    if away:
+        raise StoreError(f"{away}; what was trained waits in {CHECKPOINTS}, and the next run sends it first") from away
+    with suppress(OSError):  # not there, or another experiment's are
+        CHECKPOINTS.rmdir()
+        CHECKPOINTS.parent.rmdir()
     walk.seconds["train"] -= evaluating
     if reaches_evaluate:
         walk.seconds["evaluate"] = evaluating
@@ -363,6 +374,49 @@ def _without(task: TrainTask, reused: Mapping[RunKey, Reused]) -> TrainTask:
 
 def _key(task: TrainTask, seed: int) -> RunKey:
     return task.candidate.dataset, task.candidate.model, seed, task.split.resample
+
+
+def _with_checkpoints(tasks: list[TrainTask], walk: _Walk) -> list[TrainTask]:
+    """Give each task the folder that it is kept in until the store has it; those that are there already come first."""
+    kept = []
+    for task in tasks:
+        folder = Path.cwd() / CHECKPOINTS / population_identity(task)
+        if walk.options.fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        for complaint in discard_damaged(folder):
+            walk.listener.note(f"{complaint}: it is trained again")
+        kept.append((not folder.exists(), replace(task, checkpoints=folder)))
+    return [task for _, task in sorted(kept, key=itemgetter(0))]
+
+
+def _send_population(
+    task: TrainTask,
+    trained: list[TrainedModel],
+    reused: Mapping[RunKey, Reused],
+    comparison: ComparisonWriter,
+    progress: _Progress,
+    walk: _Walk,
+) -> StoreError | None:
+    """Write the model runs of one population; returns why they couldn't be written, which is noted."""
+    from pipeline.tracking.store import reaching, tracking_uri
+
+    try:
+        with reaching(tracking_uri()):
+            _write_population(task, trained, reused, comparison, progress, walk)
+    except StoreError as error:
+        walk.listener.note(f"{error}; training goes on, and waits in {CHECKPOINTS}")
+        return error
+    return None
+
+
+def _put_away(task: TrainTask, trained: list[TrainedModel], *, waits: bool) -> None:
+    """Keep all that the next run needs of a population that waits to be sent; delete what was kept of others."""
+    if task.checkpoints is None:
+        return
+    if waits:
+        keep_fits(trained, task.checkpoints)
+        return
+    shutil.rmtree(task.checkpoints, ignore_errors=True)
 
 
 def _populations(

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import Split, TrainedModel
 from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.stages.baselines.fitting import Baseline, baseline_fingerprint, baseline_params, fit_baseline
+from pipeline.stages.baselines.storage import load_fits
 from pipeline.stages.identity import data_identity
 from pipeline.stages.populations import population_member, population_rows, population_shape, training_rows
 from pipeline.stages.tune import Candidate
 
 if TYPE_CHECKING:
-    from pipeline.training.population import Member, Outcome, Population, Shape
+    from pipeline.training.checkpoints import Ended
+    from pipeline.training.population import Member, Population, Shape
 
 STAGE_VERSION = 1  # part of every fingerprint: raise it when the same input would train to other values
 
@@ -32,40 +34,38 @@ class TrainTask:
     device: str  # "cpu" or "cuda"
     memory: int | None = None  # bytes for the buffers of a stack of networks; None: a share of what is free
     goal: Goal = HALF  # of the threshold: changes no weight, but what is measured at it
+    checkpoints: Path | None = None  # this population's folder: kept there while it trains, and gone on with
 
 
 def train(task: TrainTask, announce: Callable[[Population], None] | None = None) -> list[TrainedModel]:
     """Train one population, or fit a baseline; one model run a seed, those that failed among them.
 
-    Only training and monitored rows are read. Of resample 0, networks on the plane are recorded as they learn.
+    Only training and monitored rows are read. Of resample 0, networks on the plane are recorded as they learn. What the
+    task's checkpoints hold isn't trained again.
+
+    Raises
+    ------
+    StoreError
+        When checkpoints can't be written, or are damaged.
     """
     candidate = task.candidate
     if isinstance(candidate, Baseline):
-        return fit_baseline(task.split, candidate, task.seeds, task.goal)
-    from pipeline.training.population import train_population
+        return fit_baseline(task.split, candidate, task.seeds, task.goal, load_fits(task.checkpoints))
+    from pipeline.training.checkpoints import train_kept
     from pipeline.training.snapshots import Recorder, is_recordable
 
     recorder = Recorder(task.split) if task.split.resample == 0 and is_recordable(task.split) else None
-    listeners = [listener for listener in (recorder, announce) if listener is not None]
-
-    def tell(population: Population) -> None:
-        for listener in listeners:
-            listener(population)
-
-    started_at, started = time.time(), time.perf_counter()
-    outcomes = train_population(
+    ended = train_kept(
         _shape(task, candidate),
         _members(task, candidate),
         training_rows(task.split, candidate.spec),
         population_rows(task.split, task.split.monitored),
+        task.checkpoints,
+        recorder=recorder,
         memory=task.memory,
-        announce=tell,
+        announce=announce,
     )
-    share = (time.perf_counter() - started) / len(task.seeds)
-    models = [
-        _trained(task, candidate, seed, outcome, started_at, share)
-        for seed, outcome in zip(task.seeds, outcomes, strict=True)
-    ]
+    models = [_trained(task, candidate, seed, one) for seed, one in zip(task.seeds, ended, strict=True)]
     if recorder is None:
         return models
     return [model if model.failure else replace(model, snapshots=recorder.snapshots(model.seed)) for model in models]
@@ -104,6 +104,11 @@ def task_params(task: TrainTask, seed: int) -> dict[str, Any]:
     if isinstance(task.candidate, Baseline):
         return baseline_params(task.candidate, seed, task.split.resample)
     return run_params(task.candidate, seed, task.split.resample)
+
+
+def population_identity(task: TrainTask) -> str:
+    """SHA-256 over everything that determines the values of a task's model runs but for their seeds."""
+    return task_fingerprint(task, seed=0)
 
 
 def check_memory(task: TrainTask) -> None:
@@ -167,19 +172,17 @@ def run_params(candidate: Candidate, seed: int, resample: int) -> dict[str, Any]
     }
 
 
-def _trained(
-    task: TrainTask, candidate: Candidate, seed: int, outcome: Outcome, started_at: float, seconds: float
-) -> TrainedModel:
+def _trained(task: TrainTask, candidate: Candidate, seed: int, ended: Ended) -> TrainedModel:
     return TrainedModel(
         dataset=candidate.dataset,
         model=candidate.model,
         seed=seed,
         params=run_params(candidate, seed, task.split.resample),
-        network=outcome.network,
-        history=outcome.history,
+        network=ended.outcome.network,
+        history=ended.outcome.history,
         fingerprint=fingerprint(task.split, candidate, seed, task.goal),
-        started_at=started_at,
-        seconds=seconds,
-        failure=outcome.failure,
+        started_at=ended.started_at,
+        seconds=ended.seconds,
+        failure=ended.outcome.failure,
         resample=task.split.resample,
     )

@@ -39,6 +39,7 @@ DESCRIBED = "photofinish.described"  # where a comparison comes from is written 
 CONTINUED_IN = "photofinish.continued_in"  # the comparison that took this one's model runs over
 REUSED_FROM = "photofinish.reused_from"  # the model run that was trained; curves, weights and predictions lie there
 REASON = "photofinish.reason"
+WRITER = "photofinish.writer"  # which execution made a run
 REMARKS = "photofinish.notes"  # what to know of a model of scikit-learn
 BEST = "photofinish.best"
 MONITORED_ROWS = "photofinish.monitored_rows"

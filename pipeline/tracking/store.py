@@ -6,14 +6,18 @@ import logging
 import os
 import shlex
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
 from mlflow.entities import Experiment, Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from requests import RequestException
 
 from pipeline.errors import StoreError
+
+FEW_RETRIES = 2  # MLflow waits 0 and 4 seconds before them
 
 
 def tracking_uri() -> str:
@@ -51,6 +55,37 @@ def connect() -> MlflowClient:
     except Exception as error:  # drivers and HTTP clients raise errors of their own
         raise StoreError(f"the tracking store {uri} can't be used: {one_line(error)}") from error
     return client
+
+
+@contextmanager
+def reaching(uri: str) -> Iterator[None]:
+    """Turn what MLflow raises when a store fails, or no longer answers, into one line.
+
+    MLflow has tried again by then: for some four minutes, unless MLFLOW_HTTP_REQUEST_MAX_RETRIES says otherwise.
+
+    Raises
+    ------
+    StoreError
+        In its place.
+    """
+    try:
+        yield
+    except (MlflowException, RequestException) as error:
+        raise StoreError(f"the tracking store {uri}: {one_line(error)}") from error
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Have MLflow give up within seconds where a server doesn't answer."""
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    before = os.environ.get(name)
+    os.environ[name] = str(min(int(before or FEW_RETRIES), FEW_RETRIES))
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def all_runs(client: MlflowClient, filter_string: str) -> Iterator[Run]:

@@ -8,13 +8,13 @@ import os
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
-import mlflow
 from mlflow.entities import Dataset as MlflowDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
@@ -50,7 +50,7 @@ from pipeline.tracking.resume import (
     take_up,
 )
 from pipeline.tracking.servable import log_servable
-from pipeline.tracking.store import connect, one_line
+from pipeline.tracking.store import all_runs, connect, impatient, one_line, reaching, tracking_uri
 from pipeline.training.storage import save_history, save_network, save_snapshots
 
 METRICS_PER_BATCH = 1000  # MLflow's limits on one log_batch call
@@ -67,9 +67,12 @@ class ComparisonWriter:
     that are still open are closed with it, and what went wrong stands in the tag `photofinish.reason`.
     """
 
-    def __init__(self, client: MlflowClient, parent: Run, experiment: Experiment, continued: Run | None = None) -> None:
+    def __init__(
+        self, client: MlflowClient, parent: Run, experiment: Experiment, token: str, continued: Run | None = None
+    ) -> None:
         self._client = client
         self._parent = parent
+        self._token = token
         self._experiment = experiment
         self.continued = continued  # the interrupted comparison that this one goes on with: itself, or another one
         # Asked now, since the variable is gone once MLflow has ended a run in this process.
@@ -89,15 +92,24 @@ class ComparisonWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
+            self._delete_doubles()
             self._client.set_terminated(self.run_id, "FINISHED")
             return
         status = "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
         reason = "interrupted" if status == "KILLED" else one_line(error)
-        for run_id in (*self._open_children, self.run_id):
-            self._client.set_tag(run_id, records.REASON, reason)
-            self._client.set_terminated(run_id, status)
+        with suppress(MlflowException), impatient():  # the store may be what failed
+            for run_id in (*self._open_children, self.run_id):
+                self._client.set_tag(run_id, records.REASON, reason)
+                self._client.set_terminated(run_id, status)
         if status == "KILLED" and self._is_mlflow_runs:
             set_status_afterwards(self.run_id, status)
+
+    def _delete_doubles(self) -> None:
+        """Delete runs that were made twice: MLflow asks again for a run when a server's answer got lost."""
+        made_here = f"tags.`{records.WRITER}` = '{self._token}'"
+        for run in all_runs(self._client, f"{made_here} AND attributes.status = 'RUNNING'"):
+            if run.info.run_id != self.run_id:  # all others that are known are closed
+                self._client.delete_run(run.info.run_id)
 
     @deferred()
     def describe(
@@ -279,7 +291,7 @@ class ComparisonWriter:
         run = self._client.create_run(
             self.experiment_id,
             start_time=_milliseconds(started_at),
-            tags={**record.tags, records.USER: getpass.getuser()},
+            tags={**record.tags, records.USER: getpass.getuser(), records.WRITER: self._token},
             run_name=record.tags[records.RUN_NAME],
         )
         run_id: str = run.info.run_id
@@ -358,37 +370,34 @@ def open_comparison(experiment: Experiment, identity: str, *, fresh: bool = Fals
     Raises
     ------
     StoreError
-        When the store can't be reached, or the experiment was deleted in it.
+        When the store can't be reached, in the block too, or the experiment was deleted in it.
     """
-    with ExitStack() as stack:
+    with reaching(tracking_uri()), ExitStack() as stack:
         with deferred():  # a signal now is raised when the run is known to the stack, which closes it
             comparison = stack.enter_context(_open(experiment, identity, fresh=fresh))
         yield comparison
 
 
 def _open(experiment: Experiment, identity: str, *, fresh: bool) -> ComparisonWriter:
-    client = connect()
+    client, token = connect(), uuid4().hex
     tags = {records.ROLE: "comparison", records.EXPERIMENT: experiment.name, records.IDENTITY: identity}
-    try:
-        given = os.environ.get("MLFLOW_RUN_ID", "")
-        made = client.get_run(given) if given else None
-        experiment_id = made.info.experiment_id if made else _experiment_id(client, experiment.name)
-        interrupted = None if fresh else find_interrupted(client, experiment_id, identity, given)
-        if made:
-            client.update_run(given, status="RUNNING", name=made.info.run_name or experiment.name)
-            client.log_batch(given, tags=[RunTag(key, value) for key, value in tags.items()])
-            if interrupted:
-                take_over(client, interrupted, given)
-            run = client.get_run(given)
-        elif interrupted:
-            take_up(client, interrupted)
-            run = client.get_run(interrupted.info.run_id)
-        else:
-            tags[records.USER] = getpass.getuser()
-            run = client.create_run(experiment_id, tags=tags, run_name=experiment.name)
-        return ComparisonWriter(client, run, experiment, interrupted)
-    except MlflowException as error:
-        raise StoreError(f"the tracking store {mlflow.get_tracking_uri()}: {one_line(error)}") from error
+    given = os.environ.get("MLFLOW_RUN_ID", "")
+    made = client.get_run(given) if given else None
+    experiment_id = made.info.experiment_id if made else _experiment_id(client, experiment.name)
+    interrupted = None if fresh else find_interrupted(client, experiment_id, identity, given)
+    if made:
+        client.update_run(given, status="RUNNING", name=made.info.run_name or experiment.name)
+        client.log_batch(given, tags=[RunTag(key, value) for key, value in tags.items()])
+        if interrupted:
+            take_over(client, interrupted, given)
+        run = client.get_run(given)
+    elif interrupted:
+        take_up(client, interrupted)
+        run = client.get_run(interrupted.info.run_id)
+    else:
+        tags |= {records.USER: getpass.getuser(), records.WRITER: token}
+        run = client.create_run(experiment_id, tags=tags, run_name=experiment.name)
+    return ComparisonWriter(client, run, experiment, token, interrupted)
 
 
 @deferred()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
@@ -16,6 +17,7 @@ from pipeline.training.population import Population
 from pipeline.training.reference import logits
 
 POINTS = 64  # of the grid, along each axis
+Frames = dict[int, dict[int, Bytes]]  # seed → epoch → codes, epochs ascending
 BLOCK = 512  # grid points that go through at once: what they need of memory stays below what a training step needs
 
 
@@ -45,7 +47,7 @@ class Recorder:
         self._task = split.dataset.task
         self._x, self._y = grid(split.dataset.features[rows], POINTS)
         self._scaled = split.scale_features(grid_points(self._x, self._y))
-        self._frames: dict[int, dict[int, Bytes]] = {}  # seed → epoch → codes
+        self._frames: Frames = {}
 
     def __call__(self, population: Population) -> None:
         """Record those that are in training, when it is time; and those that have just ended."""
@@ -58,6 +60,14 @@ class Recorder:
             if last == epoch and index not in population.failures:
                 ended = predict_logits(population.networks[index], self._scaled)
                 self._keep(population.members[index].seed, epoch, encode(probabilities(ended, self._task)))
+
+    def frames(self, seeds: Sequence[int]) -> Frames:
+        """Return what was recorded so far of some members, for a checkpoint."""
+        return {seed: self._frames[seed] for seed in seeds if seed in self._frames}
+
+    def restore(self, frames: Frames) -> None:
+        """Take over what was recorded before training stopped."""
+        self._frames |= frames
 
     def snapshots(self, seed: int) -> Snapshots:
         """Return what was recorded of the member with a seed."""

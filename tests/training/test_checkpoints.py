@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import StoreError
-from pipeline.training.checkpoints import load_checkpoint, save_checkpoint
+from pipeline.training.checkpoints import Ended, Training, load_checkpoint, save_checkpoint, train_kept
 from pipeline.training.population import Member, Population, Shape, finish_population
+from pipeline.training.sealed import discard_damaged, write_sealed
 from tests.training.test_population import make_rows
 
 
@@ -27,8 +29,8 @@ def test_training_goes_on_as_if_never_stopped(tmp_path: Path, optimizer: str, ba
         population = Population(shape, members, train, monitored)
         for _ in range(stop):
             population.run_epoch()
-        save_checkpoint(population, tmp_path / "population.safetensors")
-        continued = finish_population(load_checkpoint(tmp_path / "population.safetensors", train, monitored))
+        save_checkpoint(Training(population, 0.0), tmp_path / "population.sealed")
+        continued = finish_population(load_checkpoint(tmp_path / "population.sealed", train, monitored).population)
         for one, other in zip(whole, continued, strict=True):
             assert one.failure == other.failure
             for mine, theirs in zip(one.network.weights, other.network.weights, strict=True):
@@ -37,11 +39,67 @@ def test_training_goes_on_as_if_never_stopped(tmp_path: Path, optimizer: str, ba
                 assert mine.tobytes() == theirs.tobytes()
 
 
+def test_going_on_trains_only_what_is_left(tmp_path: Path) -> None:
+    """Stacks that are done aren't trained again, whichever of their seeds are asked for, and a new seed is trained.
+
+    They are announced once, so that progress is complete.
+    """
+    shape = Shape("relu", "bce_with_logits", "Adam", 1)
+    members = [Member(seed, (6,), 0.01, 25) for seed in range(4)]
+    rows = make_rows("bce_with_logits", 60, 1), make_rows("bce_with_logits", 30, 2)
+    epochs: list[int] = []
+
+    def train(asked: list[Member]) -> list[Ended]:
+        epochs.clear()
+        return train_kept(shape, asked, *rows, tmp_path, announce=lambda population: epochs.append(population.epoch))
+
+    first = train(members)
+    assert epochs == list(range(1, 26))
+    fewer = train([members[3], members[1]])
+    assert epochs == [25]
+    assert [bits(one) for one in fewer] == [bits(first[3]), bits(first[1])]
+    assert [one.started_at for one in fewer] == [first[0].started_at] * 2
+    assert sum(one.seconds for one in first) > 0
+    assert [one.seconds for one in fewer] == [one.seconds for one in first[:2]]
+    more = train([*members, Member(9, (6,), 0.01, 7)])
+    assert epochs == [25, *range(1, 8)]
+    assert [bits(one) for one in more[:4]] == [bits(one) for one in first]
+
+
+def test_other_members_are_trained_anew(tmp_path: Path) -> None:
+    """A checkpoint serves only the members and the device it was made by."""
+    shape = Shape("relu", "bce_with_logits", "SGD", 1)
+    rows = make_rows("bce_with_logits", 60, 1), make_rows("bce_with_logits", 30, 2)
+    train_kept(shape, [Member(0, (6,), 0.01, 5)], *rows, tmp_path)
+    other, double = [Member(0, (6,), 0.02, 5)], replace(shape, double=True)
+    (fresh,), (kept,) = train_kept(shape, other, *rows, None), train_kept(shape, other, *rows, tmp_path)
+    assert bits(kept) == bits(fresh)
+    (fresh,), (kept,) = train_kept(double, other, *rows, None), train_kept(double, other, *rows, tmp_path)
+    assert bits(kept) == bits(fresh)
+
+
 def test_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
-    """A checkpoint cut short is refused with its path, not read as far as it goes."""
+    """A checkpoint cut short, with a bit flipped or of another kind is refused with its path, not read in part."""
     rows = make_rows("bce_with_logits", 20, 1)
-    path = tmp_path / "population.safetensors"
-    save_checkpoint(Population(Shape("relu", "bce_with_logits", "SGD", 1), [Member(0, (4,), 0.1, 3)], rows, rows), path)
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(StoreError, match=r"population\.safetensors"):
+    path = tmp_path / "population.sealed"
+    population = Population(Shape("relu", "bce_with_logits", "SGD", 1), [Member(0, (4,), 0.1, 3)], rows, rows)
+    save_checkpoint(Training(population, 0.0), path)
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    for damaged in (whole[:-40], b"", whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]):
+        path.write_bytes(damaged)
+        with pytest.raises(StoreError, match=r"population\.sealed"):
+            load_checkpoint(path, rows, rows)
+    write_sealed(path, {}, {})
+    with pytest.raises(StoreError, match="no checkpoint of a population"):
         load_checkpoint(path, rows, rows)
+    path.write_bytes(damaged)
+    (line,) = discard_damaged(tmp_path)
+    assert "population.sealed is damaged" in line
+    assert not path.exists()
+
+
+def bits(ended: Ended) -> list[bytes]:
+    outcome = ended.outcome
+    arrays = [*outcome.network.weights, *outcome.network.biases, *outcome.history.curves().values()]
+    return [array.tobytes() for array in arrays]

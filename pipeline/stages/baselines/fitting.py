@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,16 @@ class Baseline:
     spec: EstimatorSpec
 
 
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """An estimator that was fitted, or couldn't be."""
+
+    fitted: FittedEstimator
+    started_at: float  # seconds since 1970
+    seconds: float
+    failure: str | None = None
+
+
 def settle_baseline(split: Split, model: str, spec: EstimatorSpec) -> Baseline:
     """Hold a model of scikit-learn against a dataset.
 
@@ -54,30 +65,38 @@ def settle_baseline(split: Split, model: str, spec: EstimatorSpec) -> Baseline:
     return Baseline(name, model, spec)
 
 
-def fit_baseline(split: Split, baseline: Baseline, seeds: Sequence[int], goal: Goal = HALF) -> list[TrainedModel]:
+def fit_baseline(
+    split: Split,
+    baseline: Baseline,
+    seeds: Sequence[int],
+    goal: Goal = HALF,
+    kept: Mapping[int, Fit] = MappingProxyType({}),
+) -> list[TrainedModel]:
     """Fit one estimator a seed on the scaled train rows; where chance has no part, one that stands for all seeds.
 
+    Seeds in `kept` were fitted before.
     Rows' own weights are given to every class that takes them; a note says where one doesn't. Class weights are an
     argument of the class.
     """
-    models, made = [], None
+    models: list[TrainedModel] = []
+    fit = None
     for seed in seeds:
-        if made is None or baseline.spec.takes_seed:
-            started_at, started = time.time(), time.perf_counter()
-            made, failure = _fitted(split, baseline.spec, seed)
-            seconds = time.perf_counter() - started
+        if seed in kept:
+            fit = kept[seed]
+        elif fit is None or baseline.spec.takes_seed:
+            fit = _fit(split, baseline.spec, seed)
         models.append(
             TrainedModel(
                 dataset=baseline.dataset,
                 model=baseline.model,
                 seed=seed,
                 params=baseline_params(baseline, seed, split.resample),
-                network=made,
+                network=fit.fitted,
                 history=NO_HISTORY,
                 fingerprint=baseline_fingerprint(split, baseline, seed, goal),
-                started_at=started_at,
-                seconds=seconds,
-                failure=failure,
+                started_at=fit.started_at,
+                seconds=fit.seconds,
+                failure=fit.failure,
                 resample=split.resample,
             )
         )
@@ -120,6 +139,12 @@ def scaled_predictions(fitted: FittedEstimator, scaled_features: Floats) -> Floa
         return shares
     predicted: Floats = fitted.estimator.predict(scaled_features).astype(np.float64)
     return predicted
+
+
+def _fit(split: Split, spec: EstimatorSpec, seed: int) -> Fit:
+    started_at, started = time.time(), time.perf_counter()
+    fitted, failure = _fitted(split, spec, seed)
+    return Fit(fitted, started_at, time.perf_counter() - started, failure)
 
 
 def _fitted(split: Split, spec: EstimatorSpec, seed: int) -> tuple[FittedEstimator, str | None]:

@@ -1,0 +1,268 @@
+"""The tracking server goes away: a real one on loopback, killed while a run writes to it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow.entities import Run
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR, MLFLOW_HTTP_REQUEST_MAX_RETRIES
+from mlflow.tracking import MlflowClient
+from urllib3.util import Retry
+
+from pipeline.cli import main
+from pipeline.stages.baselines import fitting
+from pipeline.training.population import Population
+from tests.conftest import REPOSITORY, TINY, Finished
+from tests.test_mlflow_ui import wait_for
+
+pytestmark = pytest.mark.slow
+CHANCE = ["run_id", "train_seconds", "predict_seconds"]  # columns that differ from run to run
+
+LONG = """\
+name: long
+datasets:
+  circles: {make: circles, n_samples: 120, noise: 0.03}
+models:
+  relu: {hidden_units: [4, 3], activation: relu}
+  forest: {sklearn: RandomForestClassifier, n_estimators: 3}
+training: {epochs: 12000}
+seeds: 2
+"""
+
+
+class Server:
+    """`mlflow server` on SQLite, always at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        if self._process is not None:
+            return
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"]
+        command += ["--artifacts-destination", str(self._folder / "artifacts")]
+        with (self._folder / "log").open("a", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self._folder,
+                env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # its workers end with it
+            )
+        wait_for(f"{self.address}/health", self._process, self._folder / "log")
+
+    def stop(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(30)
+            self._process = None
+
+    def wait_for(self, rows: str, name: str, process: subprocess.Popen[str], seconds: float = 120) -> None:
+        """Wait until the runs of an MLflow experiment have rows in a table of the database."""
+        query = f"SELECT 1 FROM {rows} JOIN experiments USING (experiment_id) WHERE name = '{name}'"
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            assert process.poll() is None, process.communicate()
+            with closing(sqlite3.connect(f"file:{self._folder / 'mlflow.db'}?mode=ro", uri=True)) as connection:
+                if connection.execute(query).fetchone():
+                    return
+            time.sleep(0.05)
+        raise TimeoutError(query)
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"))
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def server(started: Server) -> Server:
+    started.start()
+    return started
+
+
+def run(folder: Path, address: str, text: str, **settings: str) -> subprocess.Popen[str]:
+    (folder / "tiny.yaml").write_text(text, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "MLFLOW_TRACKING_URI": address, **settings}
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "run", "tiny.yaml", "--until", "evaluate"],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def runs_in(address: str, name: str) -> tuple[list[Run], list[Run]]:
+    """Comparisons and model runs of an MLflow experiment; others have no place there."""
+    client = MlflowClient(address)
+    runs = list(client.search_runs([client.get_experiment_by_name(name).experiment_id], max_results=1000))
+    parents, children = (
+        [one for one in runs if one.data.tags.get("photofinish.role") == role] for role in ("comparison", "model")
+    )
+    assert len(parents) + len(children) == len(runs)
+    return parents, children
+
+
+def assert_like_undisturbed(folder: Path, address: str, name: str, undisturbed: Finished) -> None:
+    """Every run and every number once, as in a run that nothing disturbed."""
+    (parent,), children = runs_in(address, name)
+    assert {one.info.status for one in (parent, *children)} == {"FINISHED"}
+    places = [(one.data.params["dataset"], one.data.params["model"], int(one.data.params["seed"])) for one in children]
+    assert len(places) == len(set(places)) == 12
+    client = MlflowClient(address)
+    for place, one in zip(places, children, strict=True):
+        twin = undisturbed.child(*place)
+        curve = [
+            [(point.step, point.value) for point in store.get_metric_history(of.info.run_id, "train/loss")]
+            for store, of in ((client, one), (undisturbed.client, twin))
+        ]
+        assert curve[0] == curve[1]
+    table = Path(client.download_artifacts(parent.info.run_id, "metrics.csv", str(folder)))
+    tables = [pd.read_csv(file) for file in (table, undisturbed.report / "metrics.csv")]
+    pd.testing.assert_frame_equal(*(table.drop(columns=CHANCE) for table in tables), check_exact=True)
+
+
+def test_mlflow_asks_again_for_more_than_a_minute() -> None:
+    """A server that is away for a minute is bridged by MLflow's own settings."""
+    waits = Retry(total=MLFLOW_HTTP_REQUEST_MAX_RETRIES.get(), backoff_factor=MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR.get())
+    seconds = 0.0
+    while waits.total:
+        waits = waits.increment("POST", "/", error=ConnectionRefusedError())
+        seconds += waits.get_backoff_time()
+    assert seconds > 60
+
+
+def test_away_for_some_seconds(tmp_path: Path, server: Server, finished: Finished) -> None:
+    """The server is killed between two model runs and comes back: the run ends well, and everything is there once."""
+    process = run(tmp_path, server.address, TINY, MLFLOW_EXPERIMENT_NAME="seconds")
+    server.wait_for("tags JOIN runs USING (run_uuid)", "seconds", process)
+    server.stop()
+    time.sleep(3)
+    assert process.poll() is None
+    server.start()
+    _, printed = process.communicate(timeout=200)
+    assert process.returncode == 0, printed
+    assert_like_undisturbed(tmp_path, server.address, "seconds", finished)
+
+
+def test_away_for_good(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the server doesn't come back, training goes on to its end and waits; one line, exit code 1.
+
+    The next run sends what waits, each model run once, as it was trained, and trains nothing.
+    """
+    process = run(tmp_path, server.address, LONG, MLFLOW_EXPERIMENT_NAME="good", MLFLOW_HTTP_REQUEST_MAX_RETRIES="1")
+    server.wait_for("inputs JOIN runs ON destination_id = run_uuid", "good", process)
+    server.stop()
+    _, printed = process.communicate(timeout=200)
+    ended = time.time()
+    assert process.returncode == 1, printed
+    assert "Traceback" not in printed
+    last = printed.splitlines()[-1]
+    assert last.startswith(f"photofinish: the tracking store {server.address}")
+    assert last.endswith("waits in .photofinish/checkpoints, and the next run sends it first")
+
+    server.start()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(Population, "run_epoch", refuse)
+    monkeypatch.setattr(fitting, "_fit", refuse)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "good")
+    assert main(["run", "tiny.yaml", "--until", "evaluate"]) == 0, capsys.readouterr().err
+    _, children = runs_in(server.address, "good")
+    complete = [one for one in children if one.data.tags.get("photofinish.status") == "complete"]
+    assert sorted((one.data.params["model"], one.data.params["seed"]) for one in complete) == [
+        ("forest", "0"),
+        ("forest", "1"),
+        ("relu", "0"),
+        ("relu", "1"),
+    ]
+    assert all(one.info.start_time < ended * 1000 for one in complete)
+    assert not Path(".photofinish").exists()
+
+
+def test_an_answer_that_gets_lost_leaves_no_second_run(tmp_path: Path, server: Server, finished: Finished) -> None:
+    """Where the server has made a comparison or a model run and its answer gets lost, there is one of it in the end."""
+    with losing_answers(server.port, {1, 4}) as (address, lost):
+        process = run(tmp_path, address, TINY, MLFLOW_EXPERIMENT_NAME="answer")
+        _, printed = process.communicate(timeout=200)
+    assert process.returncode == 0, printed
+    assert len(lost) == 2
+    assert_like_undisturbed(tmp_path, server.address, "answer", finished)
+
+
+@contextmanager
+def losing_answers(port: int, which: set[int]) -> Iterator[tuple[str, list[str]]]:
+    """Stand before a server: hand everything on, but lose the answers of some of the requests that make a run."""
+    lost: list[str] = []
+    made: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def hand_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as onward:
+                onward.request(self.command, self.path, body, {**self.headers, "Host": f"127.0.0.1:{port}"})
+                answer = onward.getresponse()
+                content = answer.read()
+            if self.path.endswith("/runs/create"):
+                made.append(self.path)
+                if len(made) in which:
+                    lost.append(self.path)
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+            self.send_response(answer.status)
+            self.send_header("Content-Type", answer.getheader("Content-Type", "application/json"))
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = hand_on  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=proxy.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{proxy.server_port}", lost
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+        thread.join()
