@@ -160,7 +160,7 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
     from pipeline.tracking import provenance, writer
 
     origin = provenance.gather(Path.cwd())
-    with writer.open_comparison(experiment) as comparison:
+    with writer.open_comparison(experiment, excludes=options.reaches("train"), note=listener.note) as comparison:
         comparison.describe(origin, file, [split for made in resampled.values() for split in made], findings)
         finished = Finished(comparison.run_id, comparison.experiment_id, splits, findings, metrics)
         if options.reaches("tune"):

@@ -34,6 +34,7 @@ ROLE = "photofinish.role"
 EXPERIMENT = "photofinish.experiment"
 FINGERPRINT = "photofinish.fingerprint"
 STATUS = "photofinish.status"
+OWNER = "photofinish.owner"  # the process that is, or was, at a comparison, and the token of its lease
 REASON = "photofinish.reason"
 REMARKS = "photofinish.notes"  # what to know of a model of scikit-learn
 BEST = "photofinish.best"

@@ -7,15 +7,15 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import mlflow
 from mlflow.entities import Dataset as MlflowDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import Experiment as MlflowExperiment
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -28,14 +28,14 @@ from pipeline.interruption import deferred
 from pipeline.stages.baselines.storage import save_estimator
 from pipeline.stages.checks import Finding
 from pipeline.stages.tune import SearchPlan
-from pipeline.tracking import records
+from pipeline.tracking import lease, records
 from pipeline.tracking.afterwards import set_status_afterwards
 from pipeline.tracking.files import save_searches, save_split
 from pipeline.tracking.looks import earlier_compare, looks_at
 from pipeline.tracking.provenance import Provenance
 from pipeline.tracking.records import Record
 from pipeline.tracking.servable import log_servable
-from pipeline.tracking.store import connect, one_line
+from pipeline.tracking.store import connect, one_line, unusable
 from pipeline.training.storage import save_network, save_snapshots
 
 METRICS_PER_BATCH = 1000  # MLflow's limits on one log_batch call
@@ -56,7 +56,7 @@ class ComparisonWriter:
         self._client = client
         self._experiment = experiment
         # Asked now, since the variable is gone once MLflow has ended a run in this process.
-        self._is_mlflow_runs = os.environ.get("MLFLOW_RUN_ID") == parent.info.run_id
+        self._mlflow_run = os.getppid() if os.environ.get("MLFLOW_RUN_ID") == parent.info.run_id else None
         self._open_children: list[str] = []
         self._search_runs: dict[str, str] = {}  # study → run id
         self._looks: dict[str, set[str]] = {}  # dataset → digests of the final rows looked at
@@ -78,7 +78,7 @@ class ComparisonWriter:
         for run_id in (*self._open_children, self.run_id):
             self._client.set_tag(run_id, records.REASON, reason)
             self._client.set_terminated(run_id, status)
-        if status == "KILLED" and self._is_mlflow_runs:
+        if status == "KILLED" and self._mlflow_run == os.getppid():  # else it is gone, and writes no more
             set_status_afterwards(self.run_id, status)
 
     @deferred()
@@ -250,36 +250,57 @@ class ComparisonWriter:
 
 
 @contextmanager
-def open_comparison(experiment: Experiment) -> Iterator[ComparisonWriter]:
-    """Open the parent run, and close it after the block.
+def open_comparison(
+    experiment: Experiment, *, excludes: bool, note: Callable[[str], None]
+) -> Iterator[ComparisonWriter]:
+    """Open the parent run, and close it after the block; meanwhile this process owns the experiment.
 
     The parent is the run that `mlflow run` made, else a new one. It lies in the MLflow experiment that `mlflow run` or
     MLFLOW_EXPERIMENT_NAME / _ID chose, else in the one called as the file's `name`.
 
+    Parameters
+    ----------
+    experiment:
+        What is compared.
+    excludes:
+        Whether nobody else may train the same at the same time.
+    note:
+        Told what one waits for.
+
     Raises
     ------
+    Occupied
+        When another process runs the same experiment; nothing was created then.
     StoreError
-        When the store can't be reached, or the experiment was deleted in it.
+        When the store can't be reached, or the experiment was deleted in it, or it fails on the way.
     """
-    with ExitStack() as stack:
-        with deferred():  # a signal now is raised when the run is known to the stack, which closes it
-            comparison = stack.enter_context(_open(experiment))
-        yield comparison
-
-
-def _open(experiment: Experiment) -> ComparisonWriter:
     client = connect()
     try:
         run_id = os.environ.get("MLFLOW_RUN_ID")
-        if run_id:
-            run = client.get_run(run_id)
-            client.update_run(run_id, status="RUNNING", name=run.info.run_name or experiment.name)
-        else:
-            experiment_id = _experiment_id(client, experiment.name)
-            run = client.create_run(experiment_id, tags={records.USER: getpass.getuser()}, run_name=experiment.name)
-        return ComparisonWriter(client, run, experiment)
+        with deferred():
+            given = client.get_run(run_id) if run_id else None
+            experiment_id = given.info.experiment_id if given else _experiment_id(client, experiment.name)
+        with (
+            lease.take(client, experiment_id, experiment.name, excludes=excludes, note=note) as owner,
+            ExitStack() as stack,
+        ):
+            with deferred():  # a signal now is raised when the run is known to the stack, which closes it
+                parent = _open(client, given, experiment_id, experiment.name, lease.owner_tag(owner))
+                comparison = stack.enter_context(ComparisonWriter(client, parent, experiment))
+            yield comparison
     except MlflowException as error:
-        raise StoreError(f"the tracking store {mlflow.get_tracking_uri()}: {one_line(error)}") from error
+        raise unusable(error) from error
+
+
+def _open(client: MlflowClient, given: Run | None, experiment_id: str, name: str, owner: Mapping[str, str]) -> Run:
+    """Return the parent run, open and with its owner's name on it."""
+    if given is None:
+        tags = {**owner, records.USER: getpass.getuser()}
+        return client.create_run(experiment_id, tags=tags, run_name=name)
+    for key, value in owner.items():
+        client.set_tag(given.info.run_id, key, value)
+    client.update_run(given.info.run_id, status="RUNNING", name=given.info.run_name or name)
+    return given
 
 
 @deferred()
@@ -338,10 +359,7 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
     if chosen:
         return chosen
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or name
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        created: str = client.create_experiment(name, tags=EXPERIMENT_TAGS)
-        return created
+    found = client.get_experiment_by_name(name) or _create_experiment(client, name)
     if found.lifecycle_stage == "deleted":
         raise StoreError(
             f"the MLflow experiment {name!r} was deleted;"
@@ -349,6 +367,16 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
         )
     experiment_id: str = found.experiment_id
     return experiment_id
+
+
+def _create_experiment(client: MlflowClient, name: str) -> MlflowExperiment:
+    try:
+        return client.get_experiment(client.create_experiment(name, tags=EXPERIMENT_TAGS))
+    except MlflowException:
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return found  # another process has just made it
 
 
 def _dataset_input(split: Split, context: str) -> DatasetInput:
