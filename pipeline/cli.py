@@ -1,19 +1,21 @@
 """The command line: arguments in, one line and an exit code out when something is wrong.
 
-Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 bad input, 130 and 143 interrupted by SIGINT and SIGTERM.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from pipeline import __version__, interruption
-from pipeline.errors import BadInput, Interrupted, PhotofinishError
+from pipeline import __version__, interruption, processes
+from pipeline.errors import BadInput, Interrupted, Occupied, PhotofinishError
 
 if TYPE_CHECKING:
     from pipeline.experiment import Experiment
@@ -26,19 +28,20 @@ MLFLOW_RUN = "MLFLOW_RUN_ID"  # set by `mlflow run` for the command it starts
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     interruption.install()
+    _end_with_mlflow_run()
     try:
         options = _parser().parse_args(arguments)
         options.command(options)
     except PhotofinishError as error:
         _say(str(error))
-        if isinstance(error, BadInput):
+        if isinstance(error, BadInput | Occupied):
             _fail_mlflow_run(str(error))
         return error.exit_code
     except BrokenPipeError:  # `… | head`: the reader has seen enough, and everything else is done
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:  # a plain one comes from a worker that Ctrl-C has reached too
         _say("interrupted: what was finished is kept, the rest is marked KILLED")
-        return Interrupted.exit_code
+        return error.exit_code if isinstance(error, Interrupted) else Interrupted().exit_code
     return 0
 
 
@@ -270,6 +273,13 @@ def _looks_like_run_id(text: str) -> bool:
 
 def _say(line: str) -> None:
     print(f"photofinish: {line}", file=sys.stderr)
+
+
+def _end_with_mlflow_run() -> None:
+    """Take it as SIGTERM when `mlflow run` is gone: it passes none on, and nobody else would know of this process."""
+    runner = processes.ancestor("mlflow") if os.environ.get(MLFLOW_RUN) else None
+    if runner is not None:
+        processes.follow(runner, partial(os.kill, os.getpid(), signal.SIGTERM))
 
 
 def _fail_mlflow_run(reason: str) -> None:

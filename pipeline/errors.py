@@ -4,12 +4,14 @@ PhotofinishError            failed: exit code 1
 ├── BadInput                the user's file, flag or environment is wrong: exit code 2 (also a ValueError)
 ├── StoreError              a tracking store that doesn't hold what was asked for (also a LookupError)
 ├── AllMembersFailed        training produced not one usable network
+├── Occupied                another process runs the same experiment
 └── Refused                 what was asked for was looked into, and decided against
-Interrupted                 SIGINT or SIGTERM: exit code 130 (also a KeyboardInterrupt)
+Interrupted                 SIGINT or SIGTERM: exit code 130 or 143 (also a KeyboardInterrupt)
 """
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -63,6 +65,10 @@ class AllMembersFailed(PhotofinishError):
     """Every network of an experiment diverged, so there is nothing to compare."""
 
 
+class Occupied(PhotofinishError):
+    """Another process runs the same experiment in the same tracking store; nothing was done."""
+
+
 class Refused(PhotofinishError):
     """What was asked for is possible, and the numbers speak against it; nothing was done."""
 
@@ -70,7 +76,9 @@ class Refused(PhotofinishError):
 class Interrupted(KeyboardInterrupt):
     """A signal asked the process to stop; what is whole is kept, the rest is marked KILLED."""
 
-    exit_code = 130
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__(f"signal {signal.Signals(number).name}")
+        self.exit_code = 128 + number  # as shells report it
 
 
 @contextmanager

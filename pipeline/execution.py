@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
+
+from pipeline.processes import end_with
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -35,7 +38,7 @@ def workers(jobs: int) -> Iterator[Submit]:
     """Give a function that hands work in: to worker processes, or with one job to this process, when it is asked for.
 
     Workers are joblib's (loky): they outlive the block for the next one, and are killed when it ends by an exception,
-    such as an interrupt.
+    such as an interrupt. When this process dies, they end by themselves.
     """
     if jobs == 1:
         yield _Later
@@ -46,7 +49,7 @@ def workers(jobs: int) -> Iterator[Submit]:
     # its place, which is nothing to warn of; and where warnings are errors, this one would end the thread that waits
     # for results.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given to the executor")
-    executor = get_reusable_executor(max_workers=jobs, env=ONE_THREAD)
+    executor = get_reusable_executor(max_workers=jobs, env=ONE_THREAD, initializer=end_with, initargs=(os.getpid(),))
     try:
         yield executor.submit
     except BaseException:

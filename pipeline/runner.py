@@ -171,7 +171,13 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
     from pipeline.tracking import provenance, writer
 
     every = [split for made in resampled.values() for split in made]
-    with writer.open_comparison(experiment, _identity(experiment, every, options), fresh=options.fresh) as comparison:
+    with writer.open_comparison(
+        experiment,
+        _identity(experiment, every, options),
+        fresh=options.fresh,
+        excludes=options.reaches("train"),
+        note=listener.note,
+    ) as comparison:
         origin = comparison.describe(provenance.gather(Path.cwd()), file, every, findings)
         finished = Finished(comparison.run_id, comparison.experiment_id, splits, findings, metrics)
         if options.reaches("tune"):

@@ -19,6 +19,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = {
     "errors": 0,
     "interruption": 1,
+    "processes": 1,
+    "databases": 1,
     "spec": 1,
     "artifacts": 1,
     "labels": 1,

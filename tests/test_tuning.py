@@ -214,7 +214,7 @@ def test_killed_search_goes_on(workspace: Path, finished: int) -> None:
 
 @pytest.mark.slow
 def test_interrupted_search_gives_its_trials_up(workspace: Path) -> None:
-    """SIGTERM ends with exit code 130; trials in work are failed with the reason, those finished stay."""
+    """SIGTERM ends with exit code 143; trials in work are failed with the reason, those finished stay."""
     (workspace / "long.yaml").write_text(LONG, encoding="utf-8")
     process = start(workspace)
     try:
@@ -223,7 +223,7 @@ def test_interrupted_search_gives_its_trials_up(workspace: Path) -> None:
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode == 143
     assert err == "photofinish: interrupted: what was finished is kept, the rest is marked KILLED\n"
     after = states(workspace / "optuna.db")
     assert after["COMPLETE"] >= 2

@@ -33,21 +33,14 @@ def set_status_afterwards(run_id: str, status: str) -> None:
 
 def main(run_id: str, status: str, process: int) -> None:
     """Wait for a process to end, then set a run's status."""
+    from pipeline.processes import look
     from pipeline.tracking.store import connect
 
     client = connect()
     end = time.monotonic() + LONGEST_WAIT
-    while _is_alive(process) and time.monotonic() < end:
+    while look(process) is not None and time.monotonic() < end:
         time.sleep(0.1)
     client.set_terminated(run_id, status)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except OSError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

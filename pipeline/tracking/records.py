@@ -38,6 +38,7 @@ IDENTITY = "photofinish.identity"  # SHA-256 over all that a comparison is to do
 DESCRIBED = "photofinish.described"  # where a comparison comes from is written down
 CONTINUED_IN = "photofinish.continued_in"  # the comparison that took this one's model runs over
 REUSED_FROM = "photofinish.reused_from"  # the model run that was trained; curves, weights and predictions lie there
+OWNER = "photofinish.owner"  # the process that is, or was, at a comparison, and the token of its lease
 REASON = "photofinish.reason"
 WRITER = "photofinish.writer"  # which execution made a run
 REMARKS = "photofinish.notes"  # what to know of a model of scikit-learn

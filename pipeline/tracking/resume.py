@@ -29,7 +29,7 @@ from pipeline.stages.baselines.storage import load_estimator
 from pipeline.stages.evaluate import METRICS_VERSION, metrics_of
 from pipeline.stages.ledger import RunKey
 from pipeline.stages.train import TrainTask, task_fingerprint, task_params
-from pipeline.tracking import records
+from pipeline.tracking import lease, records
 from pipeline.tracking.reader import artifacts, origin_of
 from pipeline.tracking.store import all_runs, experiment_ids, one_line
 from pipeline.training.storage import load_history, load_network, load_snapshots
@@ -75,19 +75,13 @@ def find_interrupted(client: MlflowClient, experiment_id: str, identity: str, ow
         order_by=["attributes.start_time DESC"],
     )
     for run in found:
-        if run.info.run_id != own and records.CONTINUED_IN not in run.data.tags and not _is_alive(run):
+        if run.info.run_id != own and records.CONTINUED_IN not in run.data.tags and not lease.is_alive(run):
             return run
     return None
 
 
-def _is_alive(run: Run) -> bool:  # noqa: ARG001
-    """Whether the process that owns a comparison is still at it."""
-    return False
-
-
 def take_up(client: MlflowClient, run: Run) -> None:
-    """Open an interrupted comparison again: it keeps what is complete, and the rest is deleted."""
-    client.update_run(run.info.run_id, status="RUNNING")
+    """Go on with an interrupted comparison, open again: it keeps what is complete, and the rest is deleted."""
     if records.REASON in run.data.tags:
         client.delete_tag(run.info.run_id, records.REASON)
     _delete_unfinished(client, run.info.run_id)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import shlex
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from requests import RequestException
 
+from pipeline import databases
 from pipeline.errors import StoreError
 
 FEW_RETRIES = 2  # MLflow waits 0 and 4 seconds before them
@@ -44,16 +47,31 @@ def connect() -> MlflowClient:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # An interrupt may come in the middle of a query. Its connection is then thrown away, which is all there is to do,
-    # but the pool reports that at length.
-    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+    # but the pool reports that at length. So does MLflow report what it raises as well.
+    for name in ("sqlalchemy.pool", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # progress is ours to show
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
+    databases.wait_for_locks()
     try:
-        client = MlflowClient(uri)
-        client.search_experiments(max_results=1)
+        with databases.one_at_a_time(uri):
+            return _open(uri)
     except Exception as error:  # drivers and HTTP clients raise errors of their own
-        raise StoreError(f"the tracking store {uri} can't be used: {one_line(error)}") from error
+        raise unusable(uri, error) from error
+
+
+def _open(uri: str) -> MlflowClient:
+    """Open the store, which makes its tables where there are none."""
+    client = MlflowClient(uri)
+    for attempts_left in reversed(range(databases.ATTEMPTS)):
+        try:
+            client.search_experiments(max_results=1)
+            break
+        except Exception as error:
+            if not (attempts_left and databases.is_race(error)):
+                raise
+            time.sleep(random.random())  # noqa: S311  # any number will do
     return client
 
 
@@ -71,7 +89,7 @@ def reaching(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException) as error:
-        raise StoreError(f"the tracking store {uri}: {one_line(error)}") from error
+        raise unusable(uri, error) from error
 
 
 @contextmanager
@@ -86,6 +104,13 @@ def impatient() -> Iterator[None]:
         del os.environ[name]
         if before is not None:
             os.environ[name] = before
+
+
+def unusable(uri: str, error: Exception) -> StoreError:
+    """Return the line about a store that doesn't answer as it should."""
+    if databases.is_locked(error):
+        return StoreError(databases.locked(f"the tracking store {uri}"))
+    return StoreError(f"the tracking store {uri} can't be used: {one_line(error)}")
 
 
 def all_runs(client: MlflowClient, filter_string: str) -> Iterator[Run]:

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from mlflow.entities import Dataset as MlflowDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import Experiment as MlflowExperiment
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -31,7 +32,7 @@ from pipeline.stages.checks import Finding
 from pipeline.stages.ledger import RunKey
 from pipeline.stages.train import TrainTask
 from pipeline.stages.tune import SearchPlan
-from pipeline.tracking import records
+from pipeline.tracking import lease, records
 from pipeline.tracking.afterwards import set_status_afterwards
 from pipeline.tracking.files import save_searches, save_split
 from pipeline.tracking.looks import earlier_compare, looks_at
@@ -76,7 +77,7 @@ class ComparisonWriter:
         self._experiment = experiment
         self.continued = continued  # the interrupted comparison that this one goes on with: itself, or another one
         # Asked now, since the variable is gone once MLflow has ended a run in this process.
-        self._is_mlflow_runs = os.environ.get("MLFLOW_RUN_ID") == parent.info.run_id
+        self._mlflow_run = os.getppid() if os.environ.get("MLFLOW_RUN_ID") == parent.info.run_id else None
         self._open_children: list[str] = []
         self._search_runs: dict[str, str] = {}  # study → run id
         self._earlier_searches = search_runs_of(client, parent.info.run_id) if continued else {}
@@ -101,7 +102,7 @@ class ComparisonWriter:
             for run_id in (*self._open_children, self.run_id):
                 self._client.set_tag(run_id, records.REASON, reason)
                 self._client.set_terminated(run_id, status)
-        if status == "KILLED" and self._is_mlflow_runs:
+        if status == "KILLED" and self._mlflow_run == os.getppid():  # else it is gone, and writes no more
             set_status_afterwards(self.run_id, status)
 
     def _delete_doubles(self) -> None:
@@ -351,8 +352,10 @@ class ComparisonWriter:
 
 
 @contextmanager
-def open_comparison(experiment: Experiment, identity: str, *, fresh: bool = False) -> Iterator[ComparisonWriter]:
-    """Open the parent run, and close it after the block.
+def open_comparison(
+    experiment: Experiment, identity: str, *, fresh: bool, excludes: bool, note: Callable[[str], None]
+) -> Iterator[ComparisonWriter]:
+    """Open the parent run, and close it after the block; meanwhile this process owns the experiment.
 
     The parent is the run that `mlflow run` made, which takes over what an interrupted comparison has left; else that
     interrupted comparison, which goes on; else a new one. It lies in the MLflow experiment that `mlflow run` or
@@ -366,38 +369,56 @@ def open_comparison(experiment: Experiment, identity: str, *, fresh: bool = Fals
         SHA-256 over all that is to be done: a comparison goes on with one of the same.
     fresh:
         Whether to go on with none.
+    excludes:
+        Whether nobody else may train the same at the same time.
+    note:
+        Told what one waits for.
 
     Raises
     ------
+    Occupied
+        When another process runs the same experiment; nothing was created then.
     StoreError
         When the store can't be reached, in the block too, or the experiment was deleted in it.
     """
-    with reaching(tracking_uri()), ExitStack() as stack:
-        with deferred():  # a signal now is raised when the run is known to the stack, which closes it
-            comparison = stack.enter_context(_open(experiment, identity, fresh=fresh))
-        yield comparison
+    with reaching(tracking_uri()):
+        client = connect()
+        with deferred():
+            given = os.environ.get("MLFLOW_RUN_ID", "")
+            made = client.get_run(given) if given else None
+            experiment_id = made.info.experiment_id if made else _experiment_id(client, experiment.name)
+        with (
+            lease.take(client, experiment_id, experiment.name, excludes=excludes, note=note) as owner,
+            ExitStack() as stack,
+        ):
+            with deferred():  # a signal now is raised when the run is known to the stack, which closes it
+                interrupted = None if fresh else find_interrupted(client, experiment_id, identity, given)
+                token = uuid4().hex
+                tags = {
+                    **lease.owner_tag(owner),
+                    records.ROLE: "comparison",
+                    records.EXPERIMENT: experiment.name,
+                    records.IDENTITY: identity,
+                    records.WRITER: token,
+                }
+                parent = _open(client, made or interrupted, experiment_id, experiment.name, tags)
+                if made and interrupted:
+                    take_over(client, interrupted, given)
+                elif interrupted:
+                    take_up(client, interrupted)
+                parent = client.get_run(parent.info.run_id)
+                comparison = stack.enter_context(ComparisonWriter(client, parent, experiment, token, interrupted))
+            yield comparison
 
 
-def _open(experiment: Experiment, identity: str, *, fresh: bool) -> ComparisonWriter:
-    client, token = connect(), uuid4().hex
-    tags = {records.ROLE: "comparison", records.EXPERIMENT: experiment.name, records.IDENTITY: identity}
-    given = os.environ.get("MLFLOW_RUN_ID", "")
-    made = client.get_run(given) if given else None
-    experiment_id = made.info.experiment_id if made else _experiment_id(client, experiment.name)
-    interrupted = None if fresh else find_interrupted(client, experiment_id, identity, given)
-    if made:
-        client.update_run(given, status="RUNNING", name=made.info.run_name or experiment.name)
-        client.log_batch(given, tags=[RunTag(key, value) for key, value in tags.items()])
-        if interrupted:
-            take_over(client, interrupted, given)
-        run = client.get_run(given)
-    elif interrupted:
-        take_up(client, interrupted)
-        run = client.get_run(interrupted.info.run_id)
-    else:
-        tags |= {records.USER: getpass.getuser(), records.WRITER: token}
-        run = client.create_run(experiment_id, tags=tags, run_name=experiment.name)
-    return ComparisonWriter(client, run, experiment, token, interrupted)
+def _open(client: MlflowClient, there: Run | None, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
+    """Return the parent run, open and with tags that say whose it is; a new one unless there is one."""
+    if there is None:
+        return client.create_run(experiment_id, tags={**tags, records.USER: getpass.getuser()}, run_name=name)
+    run_id = there.info.run_id
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    client.update_run(run_id, status="RUNNING", name=there.info.run_name or name)
+    return there
 
 
 @deferred()
@@ -456,10 +477,7 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
     if chosen:
         return chosen
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or name
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        created: str = client.create_experiment(name, tags=EXPERIMENT_TAGS)
-        return created
+    found = client.get_experiment_by_name(name) or _create_experiment(client, name)
     if found.lifecycle_stage == "deleted":
         raise StoreError(
             f"the MLflow experiment {name!r} was deleted;"
@@ -467,6 +485,16 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
         )
     experiment_id: str = found.experiment_id
     return experiment_id
+
+
+def _create_experiment(client: MlflowClient, name: str) -> MlflowExperiment:
+    try:
+        return client.get_experiment(client.create_experiment(name, tags=EXPERIMENT_TAGS))
+    except MlflowException:
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return found  # another process has just made it
 
 
 def _dataset_input(split: Split, context: str) -> DatasetInput:

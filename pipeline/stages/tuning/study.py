@@ -16,7 +16,6 @@ import json
 import logging
 import os
 import random
-import re
 import socket
 import threading
 import time
@@ -37,9 +36,9 @@ from sqlalchemy import create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
-from pipeline import artifacts
+from pipeline import artifacts, databases
 from pipeline.artifacts import Trial
-from pipeline.errors import BadInput
+from pipeline.errors import BadInput, StoreError
 from pipeline.interruption import deferred
 from pipeline.stages.tuning.spec import Dimension, Direction, PrunerName, SamplerName, TuningSpec
 from pipeline.stages.tuning.trials import REDUCTION_FACTOR, TrialOutcome, rungs
@@ -53,8 +52,6 @@ STARTUP_TRIALS = 10  # drawn at random, as TPE's and the Gaussian process's are 
 SHARE_AT_ONCE = 8  # an eighth of the trials is in work at a time, unless the file says how many
 ENOUGH_FOR_TWO_BATCHES = 80  # trials from which on an eighth is large enough to be parted
 
-OPENING_ATTEMPTS = 8
-SQLITE_TIMEOUT = 30  # seconds to wait for a database that another process writes to
 
 # User attributes of trials.
 WORKER = "worker"  # host:process that trains it; only trials of ours have it
@@ -93,11 +90,19 @@ class Storage:
 
     @contextmanager
     def heartbeats(self) -> Iterator[None]:
-        """Tell other workers, from a thread, that the trials in work are alive."""
+        """Tell other workers, from a thread, that the trials in work are alive.
+
+        Raises
+        ------
+        StoreError
+            When the storage fails meanwhile.
+        """
         thread = threading.Thread(target=self._beat, daemon=True)
         thread.start()
         try:
             yield
+        except (optuna.exceptions.StorageInternalError, OperationalError) as error:
+            raise StoreError(_failure(self.url, error)) from error
         finally:
             self._stop.set()
             thread.join()
@@ -481,10 +486,12 @@ def shown(url: str) -> str:
 def _connect(url: str) -> optuna.storages.RDBStorage:
     try:
         is_sqlite = make_url(url).get_backend_name() == "sqlite"
-        _refuse_foreign(url)
-        rdb = _open(url, {"connect_args": {"timeout": SQLITE_TIMEOUT}} if is_sqlite else {})
-        if is_sqlite:
-            _write_ahead(rdb)
+        databases.wait_for_locks()
+        with databases.one_at_a_time(url):
+            _refuse_foreign(url)
+            rdb = _open(url)
+            if is_sqlite:
+                _write_ahead(rdb)
         return rdb
     except BadInput:
         raise
@@ -495,24 +502,29 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
         remedy = f"run: optuna storage upgrade --storage {shown(url)}; or use another storage"
         raise BadInput(f"{shown(url)}: {str(error).split('. ')[0]}", field="--storage", remedy=remedy) from error
     except Exception as error:  # drivers raise errors of their own
-        reason = " ".join(str(error.__cause__ or error).split())[:300]
-        problem = f"{shown(url)} can't be used: {reason}"
+        problem = _failure(url, error)
+        if databases.is_locked(error):
+            raise StoreError(problem) from error
         raise BadInput(problem, field="--storage", remedy="check the address") from error
 
 
-def _open(url: str, engine_options: dict[str, Any]) -> optuna.storages.RDBStorage:
+def _failure(url: str, error: Exception) -> str:
+    if databases.is_locked(error):
+        return databases.locked(shown(url))
+    return f"{shown(url)} can't be used: {' '.join(str(error.__cause__ or error).split())[:300]}"
+
+
+def _open(url: str) -> optuna.storages.RDBStorage:
     """Open a storage, and make its tables where there are none.
 
     Of several processes that make them at once, all but one find that a table or a row is there already.
     """
-    for attempts_left in reversed(range(OPENING_ATTEMPTS)):
+    for attempts_left in reversed(range(databases.ATTEMPTS)):
         try:
             with _quiet():
-                return optuna.storages.RDBStorage(
-                    url, engine_kwargs=engine_options, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS
-                )
+                return optuna.storages.RDBStorage(url, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS)
         except (DatabaseError, AssertionError, optuna.exceptions.StorageInternalError) as error:
-            is_race = isinstance(error, AssertionError) or re.search("already exists|unique", str(error), re.IGNORECASE)
+            is_race = isinstance(error, AssertionError) or databases.is_race(error)
             if not (is_race and attempts_left):
                 raise
             time.sleep(random.random())  # noqa: S311  # any number will do
