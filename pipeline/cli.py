@@ -57,7 +57,7 @@ def tune_command(options: argparse.Namespace) -> None:
 
     path = find(options.experiment)
     experiment = load(path, options.set, options.seeds, options.trials)
-    if not any(getattr(model, "tuning", None) for model in experiment.models.values()):
+    if not experiment.is_tuned:
         raise no_tuning(str(path))
     _run(options, experiment, str(path), "tune")
 

@@ -25,7 +25,8 @@ from pipeline.stages.evaluate import evaluate, measure
 from pipeline.stages.generate import DatasetSpec, generate
 from pipeline.stages.ledger import RunKey, history_frame, ledger_frame, run_key, runs_frame
 from pipeline.stages.split import split
-from pipeline.stages.tables.spec import TableSpec
+from pipeline.stages.tables.openml import read_openml
+from pipeline.stages.tables.spec import OpenmlSpec, TableSpec
 from pipeline.stages.tables.table import read_dataset
 from pipeline.stages.train import TrainTask, check_memory, choose_device, train
 from pipeline.stages.tune import Candidate, SearchPlan, best_candidate, largest_candidate, plan, settle, tune
@@ -206,10 +207,12 @@ def _prepare(experiment: Experiment, folder: Path, walk: _Walk) -> dict[str, lis
     return splits
 
 
-def _tables(name: str, spec: DatasetSpec | TableSpec, resamples: int, folder: Path) -> list[Dataset]:
+def _tables(name: str, spec: DatasetSpec | TableSpec | OpenmlSpec, resamples: int, folder: Path) -> list[Dataset]:
     """Make or read each resample's data; a shared table is made once."""
     if isinstance(spec, TableSpec):
         return [read_dataset(name, spec, folder)] * resamples
+    if isinstance(spec, OpenmlSpec):
+        return [read_openml(name, spec, folder)] * resamples
     if spec.shares_table:
         return [generate(name, spec)] * resamples
     tables = []

@@ -41,20 +41,26 @@ class Format:
 
 @dataclass(frozen=True)
 class Source:
-    """A file that was opened: where it is, what it is called in complaints, its columns."""
+    """A table that was opened: what it is called in complaints, its columns."""
 
-    path: Path
     shown: str
     names: tuple[str, ...]
-    format: Format | None  # None of Parquet
+    format: Format | None = None  # None where cells have types of their own
 
     def complain(self, problem: str, remedy: str) -> BadInput:
-        """Return a complaint about the file."""
+        """Return a complaint about the table."""
         return complain(self.shown, problem, remedy)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FileSource(Source):
+    """A file that was opened."""
+
+    path: Path
+
+
 def complain(shown: str, problem: str, remedy: str) -> BadInput:
-    """Return a complaint about a data file."""
+    """Return a complaint about a table."""
     return BadInput(f"{shown}{'' if problem.startswith(',') else ' '}{problem}", remedy=remedy)
 
 
@@ -104,7 +110,7 @@ def open_table(
     delimiter: str | None = None,
     encoding: str | None = None,
     decimal: str | None = None,
-) -> Source:
+) -> FileSource:
     """Find out how a file is to be read, and what its columns are called.
 
     Parameters
@@ -129,14 +135,14 @@ def open_table(
             raise complain(shown, "is empty", "save the table again")
         if suffix in PARQUET:
             names = _parquet(path).schema_arrow.names
-            source = Source(path, shown, tuple(name for name in names if not PANDAS_INDEX.fullmatch(name)), None)
+            source = FileSource(shown, tuple(name for name in names if not PANDAS_INDEX.fullmatch(name)), path=path)
         else:
             source = _open_csv(path, shown, hint, delimiter, encoding, decimal)
     _check_names(source)
     return source
 
 
-def read_columns(source: Source, names: Sequence[str], missing: Sequence[str]) -> list[pa.ChunkedArray]:
+def read_columns(source: FileSource, names: Sequence[str], missing: Sequence[str]) -> list[pa.ChunkedArray]:
     """Read some columns whole, in the order asked for; a CSV file's are text, or null where that is `missing`.
 
     Raises
@@ -157,7 +163,7 @@ def read_columns(source: Source, names: Sequence[str], missing: Sequence[str]) -
 
 
 def read_batches(
-    source: Source, names: Sequence[str], missing: Sequence[str], rows_at_once: int
+    source: FileSource, names: Sequence[str], missing: Sequence[str], rows_at_once: int
 ) -> Iterator[pa.RecordBatch]:
     """Read some columns block by block, at most so many rows each; a CSV file's are text, or null.
 
@@ -179,7 +185,7 @@ def read_batches(
 
 
 @contextmanager
-def _readable(shown: str, source: Source | None = None) -> Iterator[None]:
+def _readable(shown: str, source: FileSource | None = None) -> Iterator[None]:
     """Turn what Arrow and the system say about a file into a complaint; of a CSV file's rows, the line is found."""
     import pyarrow as pa
 
@@ -200,7 +206,7 @@ def _parquet(path: Path) -> Any:
 
 def _open_csv(
     path: Path, shown: str, hint: Sequence[str], delimiter: str | None, encoding: str | None, decimal: str | None
-) -> Source:
+) -> FileSource:
     with path.open("rb") as file:
         head = file.read(SAMPLE)
     marked = next((name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)), None)
@@ -217,7 +223,7 @@ def _open_csv(
     found = Format(delimiter, encoding, decimal or _decimal(sample, delimiter))
     if _may_have_open_quote(path, encoding):
         _check_rows(path, shown, found, len(sample[0]))
-    return Source(path, shown, tuple(sample[0]), found)
+    return FileSource(shown, tuple(sample[0]), found, path=path)
 
 
 @dataclass(frozen=True)
