@@ -134,7 +134,7 @@ def predict_command(options: argparse.Namespace) -> None:
     """Predict a table by a model of the store."""
     from pipeline import console, runner
 
-    with console.counting_rows() as advance:
+    with console.counting_rows(beside_rows=options.out is None) as advance:
         rows = runner.predict(options.model, options.table, options.out, advance)
     if options.out:
         console.show_predicted(rows, options.out)

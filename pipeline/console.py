@@ -79,15 +79,16 @@ class Progress:
 
 
 @contextmanager
-def counting_rows() -> Iterator[Callable[[int], None]]:
-    """Show how many rows are done while others are in work; silent when all goes elsewhere, or both to one terminal."""
+def counting_rows(*, beside_rows: bool) -> Iterator[Callable[[int], None]]:
+    """Show how many rows are done; silent without a terminal, or where the rows themselves go there (`beside_rows`)."""
     console = Console(stderr=True)
     shown = bars.Progress(
         bars.TextColumn("predict   {task.completed:,} rows"),
         bars.TimeElapsedColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        redirect_stdout=False,  # what goes there is data
+        disable=not console.is_terminal or (beside_rows and sys.stdout.isatty()),
     )
     with shown:
         task = shown.add_task("predict", total=None)

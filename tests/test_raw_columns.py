@@ -87,3 +87,23 @@ def test_it_stands_alone(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, '.'); {code}"], cwd=tmp_path, check=True
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "known"),
+    [
+        ([3, 1], ("1", "3")),
+        ([3.0, None, 1.0], ("1", "3")),
+        ([3, 1.0], ("1.0", "3.0")),
+        ([True, None, False], ("False", "True")),
+        ([True, False], ("false", "true")),
+        ([2.5, "x "], ("2.5", "x")),
+    ],
+)
+def test_codes_are_categories_however_they_come(values: list[object], known: tuple[str, ...]) -> None:
+    """Whole numbers that JSON turned into fractions, for there was a gap, and truths are the texts of training."""
+    columns = describe([Column("c", "category", known)])
+    for dtype in (object, None):
+        places = features_of(pd.DataFrame({"c": pd.Series(values, dtype=dtype)}), columns)[:, 0]
+        assert set(places[~np.isnan(places)]) == {0, 1}
+        assert np.isnan(places).tolist() == [value is None for value in values]

@@ -82,6 +82,15 @@ def test_another_table_is_refused_in_one_line(case: str, trained: Dataset, tmp_p
     assert raised.value.remedy
 
 
+def test_new_categories_may_be_numbers_where_some_are_words(trained: Dataset, tmp_path: Path) -> None:
+    """A short last block whose categories are all new, and numbers, is no retyped column: earlier blocks had words."""
+    blocks = frames(trained, tmp_path, f"{HEAD}\n{ROWS}1,7,,,,\n1,8,,,,\n", at_once=2)
+    assert blocks[-1]["c"].tolist() == ["7", "8"]
+    content = f"{HEAD}\n1,,,,,\n1,,,,,\n1,7,,,,\n"
+    with pytest.raises(BadInput, match="column 'c', row 3: '7' is a number"):
+        frames(trained, tmp_path, content, at_once=2)
+
+
 def test_typed_columns_of_another_kind_are_refused(trained: Dataset, tmp_path: Path) -> None:
     """In a Parquet file the type alone tells."""
     frame = pd.DataFrame({"n": [True], "c": ["u"], "b": [True], "d": [pd.Timestamp("2024-01-31")]})
