@@ -129,12 +129,14 @@ def close_trials(client: MlflowClient, search_run_id: str, statuses: Mapping[str
         Run id → status, of the trials that count; the others were given up.
     """
     for run in _children(client, search_run_id):
-        run_id = run.info.run_id
-        if run.info.status != "RUNNING":
-            continue
-        if run_id not in statuses:
+        run_id, status = run.info.run_id, statuses.get(run.info.run_id)
+        if status is None:
             client.set_tag(run_id, records.REASON, "given up: interrupted before the search was told of it")
-        client.set_terminated(run_id, statuses.get(run_id, "KILLED"))
+            status = "KILLED"
+        elif run.info.status != status and records.REASON in run.data.tags:
+            client.delete_tag(run_id, records.REASON)  # closed with its dead owner's runs, but the search knows it
+        if run.info.status != status:
+            client.set_terminated(run_id, status)
 
 
 def find_reusable(client: MlflowClient, run_id: str, tasks: Iterable[TrainTask]) -> tuple[dict[RunKey, Reused], str]:
