@@ -21,7 +21,7 @@ from pipeline.stages.reporting.source import ReportInput
 from pipeline.stages.side_by_side import SideBySide
 from pipeline.tracking import records
 from pipeline.tracking.files import load_split
-from pipeline.tracking.reader import artifacts, check_terms, model_runs, read_comparison, terms_of
+from pipeline.tracking.reader import UNREADABLE, artifacts, check_terms, model_runs, read_comparison, terms_of
 from pipeline.tracking.store import all_runs, connect, one_line
 
 Cell = tuple[str, int]  # dataset and resample
@@ -276,7 +276,7 @@ def _read(chosen: Sequence[_Chosen], cells: set[Cell]) -> tuple[Entry, dict[str,
             splits = {name: load_split(name, folder / "data", first.get(name, 0)) for name in experiment.datasets}
             runs = pd.read_csv(folder / "metrics.csv")
             ledger = pd.read_parquet(folder / "predictions.parquet")
-        except (OSError, ValueError) as error:
+        except UNREADABLE as error:
             raise StoreError(f"run {parent.info.run_id} lacks what to compare: {one_line(error)}") from error
     runs, ledger = (table[table["run_id"].isin(run_ids)] for table in (runs, ledger))
     present = set(runs["model"])

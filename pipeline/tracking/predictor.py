@@ -1,18 +1,20 @@
 """A servable model read back from the store, to predict tables.
 
-Networks lie there as `pt2`, estimators and encodings as skops, and reading makes nothing else. No code of the store's
-is run: the script that MLflow serves a model by is a copy of `served_model.py`, and here the original is run.
+No code of the store's is run. Of the script that MLflow serves a model by, a copy of `served_model.py`, the original is
+run here. Networks are read from safetensors: reading the graph beside them (`pt2`) may run what others put in it.
+Estimators and encodings are read from skops, which makes scikit-learn's and numpy's types alone, whatever types the
+store says it trusts.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -21,11 +23,18 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from pipeline.artifacts import Column, Floats, describe
-from pipeline.errors import BadInput
+from pipeline.artifacts import Column, Floats, Network, Singles, Task, describe
+from pipeline.errors import BadInput, StoreError
 from pipeline.stages.tables.blocks import raw_frames
+from pipeline.stages.trusted import load_trusted
+from pipeline.tracking.checksums import CHECKSUMS, load_checksums, verify
+from pipeline.tracking.compared import AGAIN
+from pipeline.tracking.reader import UNREADABLE
+from pipeline.tracking.servable import OWN, SERVING
 from pipeline.tracking.served_model import ServedModel, named
 from pipeline.tracking.store import connect, one_line
+from pipeline.training.networks import predict_logits, probabilities
+from pipeline.training.storage import load_network
 
 RUN_ID = re.compile("[0-9a-f]{32}")
 
@@ -84,6 +93,8 @@ def open_predictor(uri: str) -> Iterator[Predictor]:
         try:
             given = f"runs:/{uri}/model" if RUN_ID.fullmatch(uri) else uri
             folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=given, dst_path=name))
+            if (folder / CHECKSUMS).is_file():  # models that older versions logged have none
+                verify(folder, load_checksums(folder / CHECKSUMS, f"model {uri}"), f"model {uri}")
             metadata = Model.load(str(folder)).metadata or {}
         except (MlflowException, OSError) as error:
             remedy = (
@@ -92,41 +103,61 @@ def open_predictor(uri: str) -> Iterator[Predictor]:
             raise BadInput(f"no model can be read there: {one_line(error)}", field=uri, remedy=remedy) from error
         if not {"features", "outputs"} <= metadata.keys():
             raise BadInput("is no model of Photofinish", field=uri, remedy="predict with mlflow models predict")
-        yield _predictor(folder, metadata)
+        if not (folder / OWN).is_dir() and not (folder / "artifacts" / "estimator.skops").is_file():
+            problem = (
+                "was logged by an older version, as a graph alone, which whoever wrote the store has to be trusted for"
+            )
+            raise BadInput(problem, field=uri, remedy=f"{AGAIN}, or predict with mlflow models predict")
+        try:
+            predictor = _predictor(folder, metadata)
+        except UNREADABLE as error:
+            raise StoreError(f"model {uri} can't be read: {one_line(error)}") from error
+        yield predictor
 
 
 def _predictor(folder: Path, metadata: Mapping[str, Any]) -> Predictor:
+    served = _served(folder)
     if "columns" in metadata:
         columns = tuple(Column(**{**one, "categories": tuple(one["categories"])}) for one in metadata["columns"])
-        served = _served(folder)
         return Predictor(columns, served.answer, takes_missing=True, reading=metadata["reading"])
-    names, answers = list(metadata["features"]), _answers(folder)
+    names = list(metadata["features"])
     return Predictor(
         tuple(Column(name, "number") for name in names),
-        lambda frame: named(answers(frame[names].to_numpy(np.float64)), metadata["classes"]),
+        lambda frame: named(served.answer(frame[names].to_numpy(np.float64)), metadata["classes"]),
         takes_missing=False,
         reading={"known": names},
     )
 
 
-def _answers(folder: Path) -> Callable[[Floats], Floats]:
-    """Return what gives probabilities and index of the label, or predictions, for an array of features."""
-    if not (folder / "data" / "model.pt2").is_file():
-        served = _served(folder)
-        return lambda features: np.asarray(served.answer(features))
-    import torch
-
-    network = torch.export.load(folder / "data" / "model.pt2").module()
-
-    def answers(features: Floats) -> Floats:
-        with torch.no_grad():
-            return np.asarray(network(torch.from_numpy(features)))
-
-    return answers
-
-
 def _served(folder: Path) -> ServedModel:
-    files = {file.stem: str(file) for file in (folder / "artifacts").iterdir()}
+    own, given = folder / OWN, folder / "artifacts"  # a network's folder, and that of a model which a script serves
+    around = json.loads(((own if own.is_dir() else given) / SERVING).read_text(encoding="utf-8"))
+    encoding, estimator = (_fitted(given / f"{name}.skops") for name in ("encoding", "estimator"))
+    if own.is_dir():
+        estimator = _AsEstimator(load_network(own), around["task"])
     served = ServedModel()
-    served.load_context(SimpleNamespace(artifacts=files))
+    served.take(around, encoding, estimator)
     return served
+
+
+def _fitted(file: Path) -> Any:
+    return load_trusted(file) if file.is_file() else None
+
+
+@dataclass(frozen=True, eq=False)
+class _AsEstimator:
+    """A network that is asked as an estimator of scikit-learn is."""
+
+    network: Network
+    task: Task
+
+    def predict_proba(self, scaled: Floats) -> Floats:
+        """Class probabilities, (rows, classes)."""
+        return probabilities(self._logits(scaled), self.task)
+
+    def predict(self, scaled: Floats) -> Floats:
+        """Scaled predictions of a regression, (rows,)."""
+        return self._logits(scaled)[:, 0].astype(np.float64)
+
+    def _logits(self, scaled: Floats) -> Singles:
+        return predict_logits(self.network, scaled.astype(np.float32))

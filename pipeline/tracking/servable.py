@@ -1,20 +1,22 @@
-"""Servable models in the store: logged with all that stands around a network or estimator, and read back to predict.
+"""Servable models in the store: logged with all that stands around a network or estimator.
 
-Networks lie there as `pt2`, estimators and encodings as skops. Reading makes nothing else, and runs no code of the
-store's: the script that MLflow serves a model by is one of ours (`served_model.py`), and ours is the one that is run.
+MLflow serves networks from a graph (`pt2`), which is a way to hand code on: reading one trusts whoever wrote the store.
+So a network's weights lie beside its graph as safetensors, and `predictor.py` reads them alone.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
 from mlflow.models import ModelSignature
+from mlflow.models.model import ModelInfo
+from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 
@@ -23,8 +25,11 @@ from pipeline.artifacts import EvaluatedModel, FittedEstimator, Network, Split, 
 from pipeline.stages.baselines.storage import FILE, save_estimator
 from pipeline.stages.trusted import save_trusted, trusted_types
 from pipeline.tracking import records
+from pipeline.tracking.checksums import CHECKSUMS, checksums_of, save_checksums
+from pipeline.training.storage import save_network
 
 SCRIPT = Path(__file__).with_name("served_model.py")
+OWN, SERVING = "photofinish", "serving.json"  # folder in a model with what `predict` reads, and what stands around it
 EXAMPLE_ROWS = 2  # MLflow takes the number of rows to be fixed where there is but one
 
 
@@ -37,9 +42,29 @@ def log_servable(model: EvaluatedModel, split: Split, run_id: str) -> None:
     }
     with mlflow.start_run(run_id=run_id):
         if isinstance(network, Network) and split.encoding is None:
-            _log_network(network, split, model.label_threshold, about)
+            logged = _log_network(network, split, model.label_threshold, about)
         else:
-            _log_script(network, split, model.label_threshold, about)
+            logged = _log_script(network, split, model.label_threshold, about)
+    _complete(logged.model_id, network, split, model.label_threshold)
+
+
+def _complete(model_id: str, network: Network | FittedEstimator, split: Split, threshold: float) -> None:
+    """Lay beside a logged model what `predict` reads in a graph's place, and the checksums of all its files."""
+    client = MlflowClient()
+    with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
+        if isinstance(network, Network):
+            own = Path(name) / "own"
+            own.mkdir()
+            save_network(network, own)
+            (own / SERVING).write_text(_serving(split, threshold, {}), encoding="utf-8")
+            client.log_model_artifacts(model_id, str(own), OWN)
+        whole = Path(name) / "whole"
+        whole.mkdir()
+        # By its place: by its id, MLflow would add a file of its own to what it downloads.
+        place = client.get_logged_model(model_id).artifact_location
+        written = Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=str(whole)))
+        save_checksums(checksums_of(written), written)
+        client.log_model_artifact(model_id, str(written / CHECKSUMS))
 
 
 def _plain(split: Split) -> dict[str, Any]:
@@ -74,20 +99,23 @@ def _raw(split: Split) -> dict[str, Any]:
     return {"signature": signature, "input_example": raw_columns.raw_frame(rows, describe(split.dataset.columns))}
 
 
-def _log_network(network: Network, split: Split, threshold: float, about: Mapping[str, Any]) -> None:
+def _log_network(network: Network, split: Split, threshold: float, about: Mapping[str, Any]) -> ModelInfo:
     """Log a network with scaling, threshold and label in one graph."""
     from pipeline.training.serving import ServableModel
 
-    mlflow.pytorch.log_model(
+    logged: ModelInfo = mlflow.pytorch.log_model(
         ServableModel(network, split, threshold),
         name="model",
         serialization_format="pt2",
         pip_requirements=_requirements("torch", "numpy"),
         **about,
     )
+    return logged
 
 
-def _log_script(network: Network | FittedEstimator, split: Split, threshold: float, about: Mapping[str, Any]) -> None:
+def _log_script(
+    network: Network | FittedEstimator, split: Split, threshold: float, about: Mapping[str, Any]
+) -> ModelInfo:
     """Log what our script serves: encoding and estimator as skops, a network as a graph; nothing is pickled."""
     with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
         folder = Path(name)
@@ -106,10 +134,9 @@ def _log_script(network: Network | FittedEstimator, split: Split, threshold: flo
             export(network, split, threshold, files["network"])
             requirements = _requirements("torch", "scikit-learn", "skops", "numpy", "pandas")
         trusted = {kind: trusted_types(file) for kind, file in files.items() if file.suffix == ".skops"}
-        files["serving"] = folder / "serving.json"
-        around = json.dumps({**_around(split, threshold), "trusted": trusted}, indent=2, ensure_ascii=False)
-        files["serving"].write_text(around + "\n", encoding="utf-8")
-        mlflow.pyfunc.log_model(
+        files["serving"] = folder / SERVING
+        files["serving"].write_text(_serving(split, threshold, trusted), encoding="utf-8")
+        logged: ModelInfo = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(SCRIPT),
             code_paths=[raw_columns.__file__] if split.dataset.columns else None,
@@ -117,11 +144,12 @@ def _log_script(network: Network | FittedEstimator, split: Split, threshold: flo
             pip_requirements=requirements,
             **about,
         )
+    return logged
 
 
-def _around(split: Split, threshold: float) -> dict[str, Any]:
-    """Return what the script needs to know besides the model itself."""
-    return {
+def _serving(split: Split, threshold: float, trusted: Mapping[str, Sequence[str]]) -> str:
+    """Write what one needs to know besides the model itself; `trusted` are the types that skops may make."""
+    around = {
         "task": split.dataset.task,
         "classes": list(split.dataset.class_names),
         "columns": describe(split.dataset.columns),
@@ -130,7 +158,9 @@ def _around(split: Split, threshold: float) -> dict[str, Any]:
         "target_center": split.target_center,
         "target_scale": split.target_scale,
         "threshold": threshold,
+        "trusted": trusted,
     }
+    return json.dumps(around, indent=2, ensure_ascii=False) + "\n"
 
 
 def _requirements(*packages: str) -> list[str]:

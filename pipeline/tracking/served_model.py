@@ -29,12 +29,20 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined
     def load_context(self, context: Any) -> None:
         """Read the model and what stands around it."""
         files: Mapping[str, str] = context.artifacts
-        self._around = json.loads(Path(files["serving"]).read_text(encoding="utf-8"))
-        self._encoding, self._estimator = (self._fitted(files, name) for name in ("encoding", "estimator"))
+        around = json.loads(Path(files["serving"]).read_text(encoding="utf-8"))
+        fitted = {
+            name: _fitted(files[name], around["trusted"][name]) for name in ("encoding", "estimator") if name in files
+        }
+        network = None
         if "network" in files:
             import torch
 
-            self._network = torch.export.load(files["network"]).module()
+            network = torch.export.load(files["network"]).module()
+        self.take(around, **fitted, network=network)
+
+    def take(self, around: Mapping[str, Any], encoding: Any = None, estimator: Any = None, network: Any = None) -> None:
+        """Be made of an encoding, where there is one, of an estimator or a network, and what stands around them."""
+        self._around, self._encoding, self._estimator, self._network = around, encoding, estimator, network
 
     # MLflow reads the hint: of an array's kind of numbers it knows nothing, so it leaves frames alone as well.
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:  # noqa: ARG002
@@ -48,11 +56,6 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined
         features = _raw_columns().features_of(given, self._around["columns"])
         inputs = np.asarray(self._encoding.transform(features), dtype=np.float64)
         return named(self._answers(inputs), self._around["classes"])
-
-    def _fitted(self, files: Mapping[str, str], name: str) -> Any:
-        import skops.io
-
-        return skops.io.load(files[name], trusted=self._around["trusted"][name]) if name in files else None
 
     def _answers(self, inputs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Probabilities and index of the label (rows, classes + 1), or predictions (rows, 1)."""
@@ -70,6 +73,12 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined
         is_binary = around["task"] == "binary"
         labels = shares[:, 1] > around["threshold"] if is_binary else shares.argmax(axis=1)
         return np.column_stack([shares, labels])
+
+
+def _fitted(file: str, trusted: Sequence[str]) -> Any:
+    import skops.io
+
+    return skops.io.load(file, trusted=trusted)
 
 
 def named(answers: np.ndarray[Any, Any], classes: Sequence[str]) -> pd.DataFrame:
