@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline import __version__, interruption
-from pipeline.errors import BadInput, Interrupted, PhotofinishError
+from pipeline.errors import BadInput, DiskError, Interrupted, PhotofinishError, printable
 
 if TYPE_CHECKING:
     from pipeline.experiment import Experiment
@@ -36,6 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:  # `… | head`: the reader has seen enough, and everything else is done
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in DiskError.FULL | DiskError.CLOSED:
+            raise
+        _say(str(DiskError.of(error)))
+        return DiskError.exit_code
     except KeyboardInterrupt:
         _say("interrupted: what was finished is kept, the rest is marked KILLED")
         return Interrupted.exit_code
@@ -268,7 +273,7 @@ def _looks_like_run_id(text: str) -> bool:
 
 
 def _say(line: str) -> None:
-    print(f"photofinish: {line}", file=sys.stderr)
+    print(f"photofinish: {printable(line)}", file=sys.stderr)
 
 
 def _fail_mlflow_run(reason: str) -> None:

@@ -3,6 +3,7 @@
 PhotofinishError            failed: exit code 1
 ├── BadInput                the user's file, flag or environment is wrong: exit code 2 (also a ValueError)
 ├── StoreError              a tracking store that doesn't hold what was asked for (also a LookupError)
+├── DiskError               a file that can't be written: the disk is full, or nothing may be written there
 ├── AllMembersFailed        training produced not one usable network
 └── Refused                 what was asked for was looked into, and decided against
 Interrupted                 SIGINT or SIGTERM: exit code 130 (also a KeyboardInterrupt)
@@ -10,8 +11,12 @@ Interrupted                 SIGINT or SIGTERM: exit code 130 (also a KeyboardInt
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class PhotofinishError(Exception):
@@ -52,11 +57,33 @@ class BadInput(PhotofinishError, ValueError):
     def __str__(self) -> str:
         complaint = ": ".join(part for part in (self.file, self.field, self.problem) if part)
         line = f"{complaint}; {self.remedy}" if self.remedy else complaint
-        return " ".join(line.split())  # one line, whatever stands in the input
+        return printable(" ".join(line.split()))  # one line, whatever stands in the input
 
 
 class StoreError(PhotofinishError, LookupError):
     """The tracking store lacks a run or an artifact that was asked for."""
+
+
+class DiskError(PhotofinishError):
+    """A file couldn't be written: the disk is full, or nothing may be written there."""
+
+    FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+    CLOSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+    @classmethod
+    def of(cls, error: OSError, path: Path | str = "") -> DiskError:
+        """Say in one line what couldn't be written, why, and what to do about it; `path` where the error names none."""
+        number, reason = error.errno, error.strerror or str(error)
+        if not number:  # several files at once (shutil.Error), or a library's own words
+            found = re.search(r"\[Errno (\d+)\]", str(error))
+            number = int(found[1]) if found else None
+            reason = os.strerror(number) if number else str(error)
+        remedy = ""
+        if number in cls.FULL:
+            remedy = "; free some space, and run it again"
+        elif number in cls.CLOSED:
+            remedy = "; write elsewhere, or have the right to write there"
+        return cls(f"{path or error.filename or 'a file'} can't be written: {' '.join(reason.split())}{remedy}")
 
 
 class AllMembersFailed(PhotofinishError):
@@ -71,6 +98,15 @@ class Interrupted(KeyboardInterrupt):
     """A signal asked the process to stop; what is whole is kept, the rest is marked KILLED."""
 
     exit_code = 130
+
+
+# Terminals obey the first two groups and turn text around at the third; the last can't be written as UTF-8.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Write what a terminal would obey rather than show, such as an escape sequence in data, as its code."""
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
@@ -27,10 +26,9 @@ from pipeline.artifacts import Column, Floats, Network, Singles, Task, describe
 from pipeline.errors import BadInput, StoreError
 from pipeline.stages.tables.blocks import raw_frames
 from pipeline.stages.trusted import load_trusted
-from pipeline.tracking.checksums import CHECKSUMS, load_checksums, verify
 from pipeline.tracking.compared import AGAIN
 from pipeline.tracking.reader import UNREADABLE
-from pipeline.tracking.servable import OWN, SERVING
+from pipeline.tracking.servable import OWN, SERVING, download_servable
 from pipeline.tracking.served_model import ServedModel, named
 from pipeline.tracking.store import connect, one_line
 from pipeline.training.networks import predict_logits, probabilities
@@ -92,9 +90,7 @@ def open_predictor(uri: str) -> Iterator[Predictor]:
     with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
         try:
             given = f"runs:/{uri}/model" if RUN_ID.fullmatch(uri) else uri
-            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=given, dst_path=name))
-            if (folder / CHECKSUMS).is_file():  # models that older versions logged have none
-                verify(folder, load_checksums(folder / CHECKSUMS, f"model {uri}"), f"model {uri}")
+            folder = download_servable(given, name)
             metadata = Model.load(str(folder)).metadata or {}
         except (MlflowException, OSError) as error:
             remedy = (

@@ -25,7 +25,7 @@ from pipeline.artifacts import EvaluatedModel, FittedEstimator, Network, Split, 
 from pipeline.stages.baselines.storage import FILE, save_estimator
 from pipeline.stages.trusted import save_trusted, trusted_types
 from pipeline.tracking import records
-from pipeline.tracking.checksums import CHECKSUMS, checksums_of, save_checksums
+from pipeline.tracking.checksums import CHECKSUMS, checksums_of, load_checksums, save_checksums, verify
 from pipeline.training.storage import save_network
 
 SCRIPT = Path(__file__).with_name("served_model.py")
@@ -46,6 +46,20 @@ def log_servable(model: EvaluatedModel, split: Split, run_id: str) -> None:
         else:
             logged = _log_script(network, split, model.label_threshold, about)
     _complete(logged.model_id, network, split, model.label_threshold)
+
+
+def download_servable(uri: str, folder: str) -> Path:
+    """Download a logged model, each of its files held against its checksum; those of older versions have none.
+
+    Raises
+    ------
+    StoreError
+        When a file is missing, or was damaged.
+    """
+    model = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+    if (model / CHECKSUMS).is_file():
+        verify(model, load_checksums(model / CHECKSUMS, f"model {uri}"), f"model {uri}")
+    return model
 
 
 def _complete(model_id: str, network: Network | FittedEstimator, split: Split, threshold: float) -> None:
