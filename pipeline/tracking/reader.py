@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import mlflow
 import pandas as pd
@@ -216,7 +216,8 @@ def artifacts(run: Run, path: str = "") -> Iterator[Path]:
 def _checksums(run: Run, folder: str) -> dict[str, str]:
     """Checksums of a run's artifacts; none of a run that an older version wrote."""
     uri = str(run.info.artifact_uri)
-    if not any(file.path == CHECKSUMS for file in mlflow.artifacts.list_artifacts(artifact_uri=uri)):
+    listed = mlflow.artifacts.list_artifacts(artifact_uri=uri)
+    if not any(PurePosixPath(file.path).name == CHECKSUMS for file in listed):
         return {}
     return load_checksums(_downloaded(f"{uri}/{CHECKSUMS}", folder), f"run {run.info.run_id}")
 
