@@ -62,7 +62,7 @@ def tune_command(options: argparse.Namespace) -> None:
 
     path = find(options.experiment)
     experiment = load(path, options.set, options.seeds, options.trials)
-    if not any(getattr(model, "tuning", None) for model in experiment.models.values()):
+    if not experiment.is_tuned:
         raise no_tuning(str(path))
     _run(options, experiment, str(path), "tune")
 
@@ -136,7 +136,8 @@ def predict_command(options: argparse.Namespace) -> None:
     """Predict a table by a model of the store."""
     from pipeline import console, runner
 
-    rows = runner.predict(options.model, options.table, options.out)
+    with console.counting_rows() as advance:
+        rows = runner.predict(options.model, options.table, options.out, advance)
     if options.out:
         console.show_predicted(rows, options.out)
 

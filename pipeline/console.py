@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -76,6 +77,22 @@ class Progress:
         if line not in self._said:
             self._said.add(line)
             print(f"photofinish: {printable(line)}", file=sys.stderr)
+
+
+@contextmanager
+def counting_rows() -> Iterator[Callable[[int], None]]:
+    """Show how many rows are done while others are in work; silent when all goes elsewhere, or both to one terminal."""
+    console = Console(stderr=True)
+    shown = bars.Progress(
+        bars.TextColumn("predict   {task.completed:,} rows"),
+        bars.TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with shown:
+        task = shown.add_task("predict", total=None)
+        yield lambda rows: shown.advance(task, rows)
 
 
 class _Count(bars.ProgressColumn):

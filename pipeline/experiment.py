@@ -20,7 +20,7 @@ from pipeline.stages.evaluate import metrics_of
 from pipeline.stages.generate import DatasetSpec, suggestion
 from pipeline.stages.split import SplitSpec
 from pipeline.stages.tables.spec import KEY as FILE
-from pipeline.stages.tables.spec import OF_SPLIT, TableSpec
+from pipeline.stages.tables.spec import OF_SPLIT, OPENML, ColumnsSpec, OpenmlSpec, TableSpec
 from pipeline.stages.tuning.spec import SpaceSpec, TunableModelSpec, TuningSpec
 from pipeline.training.spec import TrainingSpec
 
@@ -43,12 +43,16 @@ ModelEntry = Annotated[
 
 
 def _kind_of_dataset(given: Any) -> str:
-    from_file = FILE in given if isinstance(given, dict) else isinstance(given, TableSpec)
-    return "[file]" if from_file else "[function]"
+    if FILE in given if isinstance(given, dict) else isinstance(given, TableSpec):
+        return "[file]"
+    openml = given.get("load") == OPENML if isinstance(given, dict) else isinstance(given, OpenmlSpec)
+    return "[openml]" if openml else "[function]"
 
 
 DatasetEntry = Annotated[
-    Annotated[DatasetSpec, Tag("[function]")] | Annotated[TableSpec, Tag("[file]")],
+    Annotated[DatasetSpec, Tag("[function]")]
+    | Annotated[TableSpec, Tag("[file]")]
+    | Annotated[OpenmlSpec, Tag("[openml]")],
     Discriminator(_kind_of_dataset),
 ]
 
@@ -145,6 +149,11 @@ class Experiment(Spec):
         would bring (Nadeau and Bengio 2003, "Inference for the Generalization Error").
         """
         return frozenset(name for name, spec in self.datasets.items() if spec.shares_table)
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether any model's hyperparameters are searched."""
+        return any(isinstance(model, TunableModelSpec) and model.tuning for model in self.models.values())
 
     def first_metrics(self, tasks: Mapping[str, Task]) -> dict[str, str]:
         """Return the metric shown first for each dataset, given what kind of target each has.
@@ -436,7 +445,7 @@ def _translate(detail: Mapping[str, Any], field: str, others: str) -> BadInput:
     if kind == "missing":
         return BadInput("is missing", field=field, remedy=f"add it{others}")
     if kind == "extra_forbidden":
-        known = _keys_beside(field)
+        known = _keys_beside(field, OpenmlSpec if "[openml]" in detail["loc"] else TableSpec)
         return BadInput(
             f"unknown key (value {value!r})", field=field, remedy=suggestion(field.split(".")[-1], known) + others
         )
@@ -450,14 +459,14 @@ def _translate(detail: Mapping[str, Any], field: str, others: str) -> BadInput:
     return BadInput(f"{shown} can't be used", field=field, remedy=f"{message[0].lower()}{message[1:]}{others}")
 
 
-def _keys_beside(field: str) -> list[str]:
+def _keys_beside(field: str, table: type[ColumnsSpec]) -> list[str]:
     """Known keys of the section that an unknown one stands in."""
     parts = field.split(".")
     spec: type[Spec] = Experiment
     if len(parts) >= 2:
         sections: dict[str, type[Spec]] = {"split": SplitSpec, "training": TrainingSpec, "compare": CompareSpec}
         sections |= {"tracking": TrackingSpec}
-        sections |= {"models": TunableModelSpec, "datasets": TableSpec, "tuning": TuningSpec, "space": SpaceSpec}
+        sections |= {"models": TunableModelSpec, "datasets": table, "tuning": TuningSpec, "space": SpaceSpec}
         named = [sections[part] for part in parts[:-1] if part in sections]
         spec = named[-1] if named else Experiment
-    return [*spec.model_fields, *(OF_SPLIT if spec is TableSpec else ())]
+    return [*spec.model_fields, *(OF_SPLIT if spec is table else ())]

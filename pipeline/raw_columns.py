@@ -5,7 +5,7 @@ It stands alone, on numpy and pandas, since a copy of this file lies beside each
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -135,7 +135,18 @@ def _truths(values: pd.Series) -> pd.Series:
 
 def _places(values: pd.Series, categories: Sequence[str]) -> npt.NDArray[np.float64]:
     codes, texts = (values.cat.codes, values.cat.categories) if values.dtype == "category" else pd.factorize(values)
-    known, found = ([str(text).strip() for text in some] for some in (categories, texts))
+    known = [text.strip() for text in categories]
+    found = [_text(value, set(known)) for value in texts]
     places = pd.Index(np.array(known, dtype=object)).get_indexer(pd.Index(np.array(found, dtype=object)))
     placed: npt.NDArray[np.float64] = np.append(places.astype(np.float64), np.nan)[np.asarray(codes)]
     return placed  # none of the known is -1; the last place is that of code -1, missing
+
+
+def _text(value: Any, known: Set[str]) -> str:
+    """Write a value as the category that it is: of codes, 3 and 3.0 are the same, for JSON with gaps has the latter."""
+    if isinstance(value, str):
+        return value.strip()
+    written = [str(value), str(value).lower()]
+    if isinstance(value, (int, float)) and value % 1 == 0:
+        written += [str(int(value)), str(float(value))]
+    return next((text for text in written if text in known), written[0])

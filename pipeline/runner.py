@@ -25,7 +25,8 @@ from pipeline.stages.evaluate import evaluate, measure
 from pipeline.stages.generate import DatasetSpec, generate
 from pipeline.stages.ledger import RunKey, history_frame, ledger_frame, run_key, runs_frame
 from pipeline.stages.split import split
-from pipeline.stages.tables.spec import TableSpec
+from pipeline.stages.tables.openml import read_openml
+from pipeline.stages.tables.spec import OpenmlSpec, TableSpec
 from pipeline.stages.tables.table import read_dataset
 from pipeline.stages.train import TrainTask, check_memory, choose_device, train
 from pipeline.stages.tune import Candidate, SearchPlan, best_candidate, largest_candidate, plan, settle, tune
@@ -206,10 +207,12 @@ def _prepare(experiment: Experiment, folder: Path, walk: _Walk) -> dict[str, lis
     return splits
 
 
-def _tables(name: str, spec: DatasetSpec | TableSpec, resamples: int, folder: Path) -> list[Dataset]:
+def _tables(name: str, spec: DatasetSpec | TableSpec | OpenmlSpec, resamples: int, folder: Path) -> list[Dataset]:
     """Make or read each resample's data; a shared table is made once."""
     if isinstance(spec, TableSpec):
         return [read_dataset(name, spec, folder)] * resamples
+    if isinstance(spec, OpenmlSpec):
+        return [read_openml(name, spec, folder)] * resamples
     if spec.shares_table:
         return [generate(name, spec)] * resamples
     tables = []
@@ -612,8 +615,10 @@ def _challenge(candidate: Contender, champion: Champion, name: str) -> tuple[Rul
     return ruling, tuple(source.notes(looks))
 
 
-def predict(uri: str, table: Path, out: Path | None) -> int:
+def predict(uri: str, table: Path, out: Path | None, advance: Callable[[int], None]) -> int:
     """Predict a table by a model of the store, block by block; returns how many rows there were.
+
+    `advance` is told of each block's rows.
 
     Raises
     ------
@@ -625,7 +630,7 @@ def predict(uri: str, table: Path, out: Path | None) -> int:
 
     check_destination(out, table)
     with open_predictor(uri) as predictor:
-        return write_predictions(predictor.predictions(table), out)
+        return write_predictions(predictor.predictions(table), out, advance)
 
 
 def put_side_by_side(run_ids: Sequence[str], options: Options, listener: Listener) -> Compared:

@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 from pipeline.cli import main
 from pipeline.stages.reporting.source import ReportInput
 from pipeline.tracking.reader import read_comparison
+from tests.making import customers
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -55,6 +56,21 @@ tuning:
   trials: 4
   trials_at_once: 2
   space: {width: [2, 6], lr: [0.01, 0.1, log], epochs: [4, 12, log]}
+"""
+
+
+OWN_TABLES = """\
+name: tiny
+datasets:
+  kunden: {file: kunden.csv, target: klasse, drop: [stufe, preis], categorical: [code]}
+  stufen: {file: kunden.parquet, target: stufe, drop: [klasse, preis], categorical: [code]}
+  wine: {load: wine}
+models:
+  relu: {hidden_units: [4]}
+  logistic: {sklearn: LogisticRegression}
+training: {optimizer: Adam, lr: 0.05, epochs: 12}
+seeds: 1
+threshold: f1
 """
 
 
@@ -144,6 +160,15 @@ def thresholded(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def resampled(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A run with two resamples, one dataset of new data and one of a shared table, one model tuned; done once."""
     return finish(RESAMPLED, tmp_path_factory.mktemp("resampled"))
+
+
+@pytest.fixture(scope="session")
+def own_tables(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Tables of customers, as CSV (with decimal commas, and a byte order mark) and as Parquet, and one without gaps."""
+    folder = tmp_path_factory.mktemp("own_tables")
+    customers().to_csv(folder / "kunden.csv", sep=";", decimal=",", index=False, encoding="utf-8-sig")
+    customers().to_parquet(folder / "kunden.parquet")
+    return finish(OWN_TABLES, folder)
 
 
 def finish(text: str, folder: Path, *arguments: str) -> Finished:

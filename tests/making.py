@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from pipeline.artifacts import Column, Dataset, Task
 from pipeline.stages.generate import DatasetSpec, generate
@@ -39,3 +40,28 @@ def mixed_dataset(n_rows: int = 400, task: Task = "binary", seed: int = 0) -> Da
     cuts, classes = ([0.0], ("no", "yes")) if task == "binary" else ([-1.0, 1.0], ("low", "middle", "high"))
     labels = np.digitize(score, cuts).astype(np.int64)
     return Dataset("mixed", features, labels, task, names, classes, "mixed.csv", "digest", columns=MIXED)
+
+
+def customers(n_rows: int = 240, seed: int = 0) -> pd.DataFrame:
+    """A table as people keep them: umlauts, HTML and formulas in names and texts, codes, dates, gaps everywhere.
+
+    Three targets: `klasse` (two classes), `stufe` (three), `preis` (real).
+    """
+    rng = np.random.default_rng(seed)
+    size, town = rng.normal(50, 10, n_rows).round(2), rng.choice([*TOWNS], n_rows)
+    since = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 500, n_rows), unit="D")
+    columns = {
+        "größe": size,
+        "kinder": pd.array(rng.integers(0, 4, n_rows), dtype="Int64"),
+        "=ort": town,
+        "code": pd.array(rng.integers(1, 4, n_rows), dtype="Int64"),
+        "vip": pd.array(rng.random(n_rows) < 0.5, dtype="boolean"),
+        "<i>seit</i>": since.strftime("%d.%m.%Y"),
+    }
+    table = pd.DataFrame({name: pd.Series(values).mask(rng.random(n_rows) < 0.08) for name, values in columns.items()})
+    score = (size - 50) / 10 + pd.Series(town).map(TOWNS) + 0.4 * rng.normal(size=n_rows)
+    stages = pd.cut(score, [-np.inf, -1, 1, np.inf], labels=["<b>tief</b>", "mittel", "höher 😀"])
+    return table.assign(klasse=np.where(score > 0, "=ja", "nö"), stufe=stages.astype(object), preis=score.round(3))
+
+
+TOWNS = {"Wien": 2.0, "Graz": -2.0, "=SUM(1;2)": 0.0, "<b>Linz</b>": 0.0, "Łódź 😀": 0.0}

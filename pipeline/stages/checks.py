@@ -438,7 +438,7 @@ def _imbalance(split: Split) -> str:
     return (
         f"{100 * share:.1f} % of the training rows are of class {commonest}: always saying so would be as accurate, and"
         " accuracy hardly tells models apart. Use compare: {metric: balanced_accuracy}, {metric: average_precision} or"
-        f" {{metric: mcc}}{best}."
+        f" {{metric: mcc}}{best}. With training: {{class_weight: balanced}} rare classes count as much as common ones."
     )
 
 

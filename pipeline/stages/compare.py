@@ -20,6 +20,7 @@ from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import Goal
 from pipeline.comparison.verdict import Pair, Verdict, measure
 from pipeline.errors import BadInput
+from pipeline.stages.reporting import findings
 from pipeline.stages.reporting.picture import Picture, save
 from pipeline.stages.reporting.verdict_pictures import draw_differences
 from pipeline.stages.verdict import forest_frame, subject, verdict
@@ -208,7 +209,7 @@ def _forest(source: CompareInput, metric: str, name: str, frame: pd.DataFrame) -
         "Differences",
         f"{100 * (1 - outcome.spec.alpha):g} % intervals. Decisions are corrected for the number of pairs (Holm);"
         " intervals are not.",
-        lambda: " ".join(verdict.sentence for verdict in outcome.primary() if verdict.metric == metric),
+        lambda: findings.differences(outcome, metric),
         lambda: frame,
         lambda: draw_differences(frame, metric, frame["baseline"].iloc[0], outcome.spec.alpha),
     )

@@ -197,7 +197,8 @@ def _function(spec: DatasetSpec) -> Callable[..., Any]:
     }[kind]
     if name not in known:
         problem = f"{name!r} is no {'generator' if kind == 'make' else 'table'} that Photofinish knows"
-        raise BadInput(problem, field=kind, remedy=suggestion(str(name), known))
+        others = ("openml",) if kind == "load" else ()  # it is another spec's: `pipeline.stages.tables.spec.OpenmlSpec`
+        raise BadInput(problem, field=kind, remedy=suggestion(str(name), (*known, *others)))
     from sklearn import datasets  # here: it takes a second, which `--help` shouldn't
 
     function: Callable[..., Any] = getattr(datasets, f"{kind}_{name}")

@@ -33,15 +33,16 @@ def check_destination(out: Path | None, table: Path) -> None:
     if out.suffix.lower() not in SUFFIXES:
         problem = f"{str(out)!r} is neither CSV nor Parquet"
         raise BadInput(problem, field="--out", remedy="give a name that ends in .csv or .parquet")
-    if not out.absolute().parent.is_dir():
-        raise BadInput(f"there is no folder {out.parent}", field="--out", remedy="make it, or give another")
-    if out.is_dir():
-        raise BadInput(f"{out} is a folder", field="--out", remedy="give a file's name")
-    if out.exists() and table.exists() and out.samefile(table):
-        raise BadInput(f"{out} is the table that is to be predicted", field="--out", remedy="give another file")
+    with _writing(out):
+        if not out.absolute().parent.is_dir():
+            raise BadInput(f"there is no folder {out.parent}", field="--out", remedy="make it, or give another")
+        if out.is_dir():
+            raise BadInput(f"{out} is a folder", field="--out", remedy="give a file's name")
+        if out.exists() and table.exists() and out.samefile(table):
+            raise BadInput(f"{out} is the table that is to be predicted", field="--out", remedy="give another file")
 
 
-def write_predictions(blocks: Iterable[pd.DataFrame], out: Path | None) -> int:
+def write_predictions(blocks: Iterable[pd.DataFrame], out: Path | None, advance: Callable[[int], None]) -> int:
     """Write predictions block by block, each row with its `row_id`, its place in the table; returns their number.
 
     Parameters
@@ -50,6 +51,8 @@ def write_predictions(blocks: Iterable[pd.DataFrame], out: Path | None) -> int:
         Label and probabilities, or predictions; their index holds the rows' places in the table.
     out:
         A CSV or Parquet file, there only once it is whole; None writes CSV to standard output.
+    advance:
+        Told of each block's rows, once they are written.
 
     Raises
     ------
@@ -61,6 +64,7 @@ def write_predictions(blocks: Iterable[pd.DataFrame], out: Path | None) -> int:
         for block in blocks:
             write(block.rename_axis("row_id").reset_index())
             rows += len(block)
+            advance(len(block))
     return rows
 
 
@@ -76,6 +80,16 @@ def _opened(out: Path | None) -> Iterator[Write]:
         else:
             with _parquet_writer(file) as write:
                 yield write
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Turn what the system has against a file's name into a complaint."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"{out} can't be written: {error.strerror or error}"
+        raise BadInput(problem, field="--out", remedy="give another") from error
 
 
 def _csv_writer(stream: IO[str]) -> Write:

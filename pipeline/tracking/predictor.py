@@ -1,9 +1,8 @@
 """A servable model read back from the store, to predict tables.
 
-No code of the store's is run. Of the script that MLflow serves a model by, a copy of `served_model.py`, the original is
-run here. Networks are read from safetensors: reading the graph beside them (`pt2`) may run what others put in it.
-Estimators and encodings are read from skops, which makes scikit-learn's and numpy's types alone, whatever types the
-store says it trusts.
+What MLflow serves it by (a script, or a graph, whose format holds pickle) is left alone: the model is made again of its
+parts, which are safetensors, skops and JSON, and asked by the functions that the ledger was made by. So no code of the
+store's is run.
 """
 
 from __future__ import annotations
@@ -22,18 +21,21 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from pipeline.artifacts import Column, Floats, Network, Singles, Task, describe
+from pipeline.artifacts import Column, Dataset, Encoding, Split, describe
 from pipeline.errors import BadInput, StoreError
+from pipeline.labels import predicted_labels
+from pipeline.raw_columns import features_of
+from pipeline.stages.baselines.storage import load_estimator
+from pipeline.stages.evaluate import predict_table
 from pipeline.stages.tables.blocks import raw_frames
+from pipeline.stages.tables.files import complain
 from pipeline.stages.trusted import load_trusted
-from pipeline.tracking.compared import AGAIN
-from pipeline.tracking.reader import UNREADABLE
-from pipeline.tracking.servable import OWN, SERVING, download_servable
-from pipeline.tracking.served_model import ServedModel, named
+from pipeline.tracking.servable import download_servable
+from pipeline.tracking.served_model import ENCODING, SERVING, named
 from pipeline.tracking.store import connect, one_line
-from pipeline.training.networks import predict_logits, probabilities
-from pipeline.training.storage import load_network
+from pipeline.training.storage import DESCRIPTION, load_network
 
+EXTRA = "extra_files"  # what MLflow calls the folder of files beside a network
 RUN_ID = re.compile("[0-9a-f]{32}")
 
 
@@ -64,12 +66,9 @@ def _check_complete(table: Path, block: pd.DataFrame) -> None:
     """Refuse a missing value where nothing is known to put in its place."""
     rows, columns = np.nonzero(block.isna().to_numpy())
     if len(rows):
-        raise BadInput(
-            f"row {block.index[rows[0]] + 1:,} has no value, and the model was made of a table without gaps",
-            file=str(table),
-            field=str(block.columns[columns[0]]),
-            remedy="fill it in, or remove the row",
-        )
+        place = f"column {str(block.columns[columns[0]])!r}, row {block.index[rows[0]] + 1}"
+        problem = f", {place}: has no value, and the model was made of a table without gaps"
+        raise complain(str(table), problem, "fill it in, or remove the row")
 
 
 @contextmanager
@@ -85,6 +84,8 @@ def open_predictor(uri: str) -> Iterator[Predictor]:
     ------
     BadInput
         When there is no such model, or it is none of Photofinish's.
+    StoreError
+        When a part of it is missing or damaged, or would make something that is neither scikit-learn's nor numpy's.
     """
     connect()
     with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
@@ -99,61 +100,44 @@ def open_predictor(uri: str) -> Iterator[Predictor]:
             raise BadInput(f"no model can be read there: {one_line(error)}", field=uri, remedy=remedy) from error
         if not {"features", "outputs"} <= metadata.keys():
             raise BadInput("is no model of Photofinish", field=uri, remedy="predict with mlflow models predict")
-        if not (folder / OWN).is_dir() and not (folder / "artifacts" / "estimator.skops").is_file():
-            problem = (
-                "was logged by an older version, as a graph alone, which whoever wrote the store has to be trusted for"
-            )
-            raise BadInput(problem, field=uri, remedy=f"{AGAIN}, or predict with mlflow models predict")
         try:
             predictor = _predictor(folder, metadata)
-        except UNREADABLE as error:
-            raise StoreError(f"model {uri} can't be read: {one_line(error)}") from error
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise StoreError(f"{uri}: a part of the model can't be used: {one_line(error)}") from error
         yield predictor
 
 
 def _predictor(folder: Path, metadata: Mapping[str, Any]) -> Predictor:
-    served = _served(folder)
-    if "columns" in metadata:
-        columns = tuple(Column(**{**one, "categories": tuple(one["categories"])}) for one in metadata["columns"])
-        return Predictor(columns, served.answer, takes_missing=True, reading=metadata["reading"])
-    names = list(metadata["features"])
-    return Predictor(
-        tuple(Column(name, "number") for name in names),
-        lambda frame: named(served.answer(frame[names].to_numpy(np.float64)), metadata["classes"]),
-        takes_missing=False,
-        reading={"known": names},
+    has_columns = "columns" in metadata
+    given = (
+        metadata["columns"] if has_columns else [{"source": name, "kind": "number"} for name in metadata["features"]]
     )
+    columns = tuple(Column(**{**one, "categories": tuple(one.get("categories", ()))}) for one in given)
+    parts = folder / EXTRA if (folder / EXTRA).is_dir() else folder / "artifacts"
+    around = json.loads((parts / SERVING).read_text(encoding="utf-8"))
+    network = load_network(parts) if (parts / DESCRIPTION).is_file() else load_estimator(parts)
+    split = _without_rows(around, load_trusted(parts / ENCODING) if has_columns else None)
+
+    def answer(frame: pd.DataFrame) -> pd.DataFrame:
+        predicted = predict_table(network, split, features_of(frame, describe(columns)))
+        if predicted.ndim == 2:
+            predicted = np.column_stack([predicted, predicted_labels(predicted, around["threshold"])])
+        return named(predicted.reshape(len(frame), -1), around["classes"])
+
+    reading = metadata["reading"] if has_columns else {"known": [column.source for column in columns]}
+    return Predictor(columns, answer, takes_missing=has_columns, reading=reading)
 
 
-def _served(folder: Path) -> ServedModel:
-    own, given = folder / OWN, folder / "artifacts"  # a network's folder, and that of a model which a script serves
-    around = json.loads(((own if own.is_dir() else given) / SERVING).read_text(encoding="utf-8"))
-    encoding, estimator = (_fitted(given / f"{name}.skops") for name in ("encoding", "estimator"))
-    if own.is_dir():
-        estimator = _AsEstimator(load_network(own), around["task"])
-    served = ServedModel()
-    served.take(around, encoding, estimator)
-    return served
-
-
-def _fitted(file: Path) -> Any:
-    return load_trusted(file) if file.is_file() else None
-
-
-@dataclass(frozen=True, eq=False)
-class _AsEstimator:
-    """A network that is asked as an estimator of scikit-learn is."""
-
-    network: Network
-    task: Task
-
-    def predict_proba(self, scaled: Floats) -> Floats:
-        """Class probabilities, (rows, classes)."""
-        return probabilities(self._logits(scaled), self.task)
-
-    def predict(self, scaled: Floats) -> Floats:
-        """Scaled predictions of a regression, (rows,)."""
-        return self._logits(scaled)[:, 0].astype(np.float64)
-
-    def _logits(self, scaled: Floats) -> Singles:
-        return predict_logits(self.network, scaled.astype(np.float32))
+def _without_rows(around: Mapping[str, Any], transformer: Any) -> Split:
+    """Return the split that a model was trained on, as far as prediction needs it."""
+    none = np.empty(0, dtype=np.int64)
+    classes = tuple(around["classes"])
+    return Split(
+        Dataset("", np.empty((0, 0)), none, around["task"], (), classes, "", ""),
+        *(none, none, none),
+        np.array(around["center"]),
+        np.array(around["scale"]),
+        around["target_center"],
+        around["target_scale"],
+        encoding=None if transformer is None else Encoding(transformer, (), 0),
+    )

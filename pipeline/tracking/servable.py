@@ -1,14 +1,14 @@
 """Servable models in the store: logged with all that stands around a network or estimator.
 
-MLflow serves networks from a graph (`pt2`), which is a way to hand code on: reading one trusts whoever wrote the store.
-So a network's weights lie beside its graph as safetensors, and `predictor.py` reads them alone.
+MLflow serves a network as a `pt2` graph, or by a script (`served_model.py`) beside it and beside skops. The parts that
+a model is made of lie there too, networks as safetensors: `predictor.py` reads these, and runs no code of the store's.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,14 @@ from mlflow.types.schema import AnyType
 
 from pipeline import raw_columns
 from pipeline.artifacts import EvaluatedModel, FittedEstimator, Network, Split, describe
-from pipeline.stages.baselines.storage import FILE, save_estimator
+from pipeline.stages.baselines.storage import save_estimator
 from pipeline.stages.trusted import save_trusted, trusted_types
 from pipeline.tracking import records
 from pipeline.tracking.checksums import CHECKSUMS, checksums_of, load_checksums, save_checksums, verify
+from pipeline.tracking.served_model import ENCODING, GRAPH, SERVING
 from pipeline.training.storage import save_network
 
 SCRIPT = Path(__file__).with_name("served_model.py")
-OWN, SERVING = "photofinish", "serving.json"  # folder in a model with what `predict` reads, and what stands around it
 EXAMPLE_ROWS = 2  # MLflow takes the number of rows to be fixed where there is but one
 
 
@@ -40,12 +40,25 @@ def log_servable(model: EvaluatedModel, split: Split, run_id: str) -> None:
         **(_raw(split) if split.dataset.columns else _plain(split)),
         "metadata": records.served_metadata(split.dataset, model.threshold),
     }
-    with mlflow.start_run(run_id=run_id):
+    with tempfile.TemporaryDirectory(prefix="photofinish-") as name, mlflow.start_run(run_id=run_id):
+        parts = Path(name)
+        _save_parts(network, split, model.label_threshold, parts)
         if isinstance(network, Network) and split.encoding is None:
-            logged = _log_network(network, split, model.label_threshold, about)
+            logged = _log_network(network, split, model.label_threshold, parts, about)
         else:
-            logged = _log_script(network, split, model.label_threshold, about)
-    _complete(logged.model_id, network, split, model.label_threshold)
+            logged = _log_script(network, split, model.label_threshold, parts, about)
+    _log_checksums(logged.model_id)
+
+
+def _log_checksums(model_id: str) -> None:
+    """Lay the checksums of a logged model's files beside them."""
+    client = MlflowClient()
+    # By its place: by its id, MLflow would add a file of its own to what it downloads.
+    place = client.get_logged_model(model_id).artifact_location
+    with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
+        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=name))
+        save_checksums(checksums_of(folder), folder)
+        client.log_model_artifact(model_id, str(folder / CHECKSUMS))
 
 
 def download_servable(uri: str, folder: str) -> Path:
@@ -60,25 +73,6 @@ def download_servable(uri: str, folder: str) -> Path:
     if (model / CHECKSUMS).is_file():
         verify(model, load_checksums(model / CHECKSUMS, f"model {uri}"), f"model {uri}")
     return model
-
-
-def _complete(model_id: str, network: Network | FittedEstimator, split: Split, threshold: float) -> None:
-    """Lay beside a logged model what `predict` reads in a graph's place, and the checksums of all its files."""
-    client = MlflowClient()
-    with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
-        if isinstance(network, Network):
-            own = Path(name) / "own"
-            own.mkdir()
-            save_network(network, own)
-            (own / SERVING).write_text(_serving(split, threshold, {}), encoding="utf-8")
-            client.log_model_artifacts(model_id, str(own), OWN)
-        whole = Path(name) / "whole"
-        whole.mkdir()
-        # By its place: by its id, MLflow would add a file of its own to what it downloads.
-        place = client.get_logged_model(model_id).artifact_location
-        written = Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=str(whole)))
-        save_checksums(checksums_of(written), written)
-        client.log_model_artifact(model_id, str(written / CHECKSUMS))
 
 
 def _plain(split: Split) -> dict[str, Any]:
@@ -113,7 +107,20 @@ def _raw(split: Split) -> dict[str, Any]:
     return {"signature": signature, "input_example": raw_columns.raw_frame(rows, describe(split.dataset.columns))}
 
 
-def _log_network(network: Network, split: Split, threshold: float, about: Mapping[str, Any]) -> ModelInfo:
+def _save_parts(network: Network | FittedEstimator, split: Split, threshold: float, folder: Path) -> None:
+    """Write what `predictor.py` makes the model of again: weights or estimator, encoding, and what stands around."""
+    if isinstance(network, Network):
+        save_network(network, folder)
+    else:
+        save_estimator(network, folder)
+    if split.encoding:
+        save_trusted(split.encoding.transformer, folder / ENCODING)
+    trusted = {file.name: trusted_types(file) for file in folder.glob("*.skops")}
+    around = json.dumps({**_around(split, threshold), "trusted": trusted}, indent=2, ensure_ascii=False)
+    (folder / SERVING).write_text(around + "\n", encoding="utf-8")
+
+
+def _log_network(network: Network, split: Split, threshold: float, parts: Path, about: Mapping[str, Any]) -> ModelInfo:
     """Log a network with scaling, threshold and label in one graph."""
     from pipeline.training.serving import ServableModel
 
@@ -121,6 +128,7 @@ def _log_network(network: Network, split: Split, threshold: float, about: Mappin
         ServableModel(network, split, threshold),
         name="model",
         serialization_format="pt2",
+        extra_files=[str(file) for file in parts.iterdir()],
         pip_requirements=_requirements("torch", "numpy"),
         **about,
     )
@@ -128,42 +136,29 @@ def _log_network(network: Network, split: Split, threshold: float, about: Mappin
 
 
 def _log_script(
-    network: Network | FittedEstimator, split: Split, threshold: float, about: Mapping[str, Any]
+    network: Network | FittedEstimator, split: Split, threshold: float, parts: Path, about: Mapping[str, Any]
 ) -> ModelInfo:
-    """Log what our script serves: encoding and estimator as skops, a network as a graph; nothing is pickled."""
-    with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
-        folder = Path(name)
-        files: dict[str, Path] = {}
-        if split.encoding:
-            files["encoding"] = folder / "encoding.skops"
-            save_trusted(split.encoding.transformer, files["encoding"])
-        if isinstance(network, FittedEstimator):
-            save_estimator(network, folder)
-            files["estimator"] = folder / FILE
-            requirements = _requirements("scikit-learn", "skops", "numpy", "pandas")
-        else:
-            from pipeline.training.serving import export
+    """Log what our script serves: encoding and estimator as skops, a network as a graph."""
+    libraries = ["scikit-learn", "skops", "numpy", "pandas"]
+    if isinstance(network, Network):
+        from pipeline.training.serving import export
 
-            files["network"] = folder / "network.pt2"
-            export(network, split, threshold, files["network"])
-            requirements = _requirements("torch", "scikit-learn", "skops", "numpy", "pandas")
-        trusted = {kind: trusted_types(file) for kind, file in files.items() if file.suffix == ".skops"}
-        files["serving"] = folder / SERVING
-        files["serving"].write_text(_serving(split, threshold, trusted), encoding="utf-8")
-        logged: ModelInfo = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(SCRIPT),
-            code_paths=[raw_columns.__file__] if split.dataset.columns else None,
-            artifacts={kind: str(file) for kind, file in files.items()},
-            pip_requirements=requirements,
-            **about,
-        )
+        export(network, split, threshold, parts / GRAPH)
+        libraries.append("torch")
+    logged: ModelInfo = mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(SCRIPT),
+        code_paths=[raw_columns.__file__] if split.dataset.columns else None,
+        artifacts={file.name: str(file) for file in parts.iterdir()},
+        pip_requirements=_requirements(*libraries),
+        **about,
+    )
     return logged
 
 
-def _serving(split: Split, threshold: float, trusted: Mapping[str, Sequence[str]]) -> str:
-    """Write what one needs to know besides the model itself; `trusted` are the types that skops may make."""
-    around = {
+def _around(split: Split, threshold: float) -> dict[str, Any]:
+    """Return what the script needs to know besides the model itself."""
+    return {
         "task": split.dataset.task,
         "classes": list(split.dataset.class_names),
         "columns": describe(split.dataset.columns),
@@ -172,9 +167,7 @@ def _serving(split: Split, threshold: float, trusted: Mapping[str, Sequence[str]
         "target_center": split.target_center,
         "target_scale": split.target_scale,
         "threshold": threshold,
-        "trusted": trusted,
     }
-    return json.dumps(around, indent=2, ensure_ascii=False) + "\n"
 
 
 def _requirements(*packages: str) -> list[str]:

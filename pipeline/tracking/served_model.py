@@ -15,6 +15,9 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.exceptions import MlflowException
+
+SERVING, ENCODING, ESTIMATOR, GRAPH = "serving.json", "encoding.skops", "estimator.skops", "graph.pt2"  # files
 
 
 class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined]
@@ -28,32 +31,27 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined
 
     def load_context(self, context: Any) -> None:
         """Read the model and what stands around it."""
+        import skops.io
+
         files: Mapping[str, str] = context.artifacts
-        around = json.loads(Path(files["serving"]).read_text(encoding="utf-8"))
-        fitted = {
-            name: _fitted(files[name], around["trusted"][name]) for name in ("encoding", "estimator") if name in files
-        }
-        network = None
-        if "network" in files:
+        self._around = json.loads(Path(files[SERVING]).read_text(encoding="utf-8"))
+        fitted = {name: skops.io.load(files[name], trusted=types) for name, types in self._around["trusted"].items()}
+        self._encoding, self._estimator = fitted.get(ENCODING), fitted.get(ESTIMATOR)
+        if GRAPH in files:
             import torch
 
-            network = torch.export.load(files["network"]).module()
-        self.take(around, **fitted, network=network)
-
-    def take(self, around: Mapping[str, Any], encoding: Any = None, estimator: Any = None, network: Any = None) -> None:
-        """Be made of an encoding, where there is one, of an estimator or a network, and what stands around them."""
-        self._around, self._encoding, self._estimator, self._network = around, encoding, estimator, network
+            self._network = torch.export.load(files[GRAPH]).module()
 
     # MLflow reads the hint: of an array's kind of numbers it knows nothing, so it leaves frames alone as well.
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:  # noqa: ARG002
-        """Answer raw columns or features."""
-        return self.answer(model_input)
-
-    def answer(self, given: pd.DataFrame | np.ndarray[Any, Any]) -> Any:
         """Encode, scale, predict, then label."""
         if self._encoding is None:
-            return self._answers(np.asarray(given, dtype=np.float64))
-        features = _raw_columns().features_of(given, self._around["columns"])
+            return self._answers(np.asarray(model_input, dtype=np.float64))
+        raw_columns = importlib.import_module("raw_columns")  # the copy that lies beside the model
+        try:
+            features = raw_columns.features_of(model_input, self._around["columns"])
+        except ValueError as error:  # of another kind of error a server doesn't tell what it says
+            raise MlflowException.invalid_parameter_value(str(error)) from error
         inputs = np.asarray(self._encoding.transform(features), dtype=np.float64)
         return named(self._answers(inputs), self._around["classes"])
 
@@ -75,26 +73,12 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined
         return np.column_stack([shares, labels])
 
 
-def _fitted(file: str, trusted: Sequence[str]) -> Any:
-    import skops.io
-
-    return skops.io.load(file, trusted=trusted)
-
-
 def named(answers: np.ndarray[Any, Any], classes: Sequence[str]) -> pd.DataFrame:
     """Give a label by its class's name, and each class's probability, or a regression's predictions, a column each."""
     if not classes:
         return pd.DataFrame({"prediction": answers[:, 0]})
     labels = np.array(classes, dtype=object)[answers[:, -1].astype(np.int64)]
     return pd.DataFrame({"label": labels, **{f"p_{name}": answers[:, place] for place, name in enumerate(classes)}})
-
-
-def _raw_columns() -> Any:
-    """Return the copy that lies beside a model that is served, or where there is none, the original."""
-    try:
-        return importlib.import_module("raw_columns")
-    except ImportError:
-        return importlib.import_module("pipeline.raw_columns")
 
 
 mlflow.models.set_model(ServedModel())

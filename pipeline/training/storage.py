@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from pipeline.artifacts import Network, Snapshots
 from pipeline.errors import StoreError
 
+DESCRIPTION = "network.json"
 SNAPSHOTS = "snapshots.npz"
 
 
@@ -32,7 +33,7 @@ def save_network(network: Network, folder: Path) -> None:
         "input": "scaled features",
         "output": "logits, or the scaled prediction of a regression",
     }
-    (folder / "network.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
 
 def load_network(folder: Path) -> Network:
@@ -44,7 +45,7 @@ def load_network(folder: Path) -> Network:
         When a file is missing or damaged.
     """
     try:
-        description = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         tensors = load_file(folder / "weights.safetensors")
         layers = range(len(description["hidden_units"]) + 1)
         return Network(

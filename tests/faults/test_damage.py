@@ -109,7 +109,7 @@ def complaint(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_a_damaged_table_or_split_makes_no_report(
     file: str, how: Damage, store: Finished, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A ledger, table, history, experiment or split that isn't what was written: a line with run and file, no report."""
+    """A ledger, table, history or split that isn't what was written: a line that names run and file, and no report."""
     run_id = store.parent.info.run_id
     damage(artifacts_of(run_id) / file, how)
     line = complaint(["report", run_id, "--reports", "rebuilt"], capsys)
@@ -142,7 +142,7 @@ def test_a_damaged_network_or_estimator_makes_no_report(
 
 @pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_ledger_is_not_compared(how: Damage, store: Finished, capsys: pytest.CaptureFixture[str]) -> None:
-    """`compare` says which run's predictions were damaged, instead of a verdict on them; that is no look at test rows."""
+    """`compare` says which run's predictions were damaged, instead of a verdict on them."""
     run_ids = [run.info.run_id for run in store.children]
     damage(artifacts_of(store.parent.info.run_id) / "predictions.parquet", how)
     line = complaint(["compare", *run_ids, "--reports", "rebuilt"], capsys)
@@ -155,8 +155,8 @@ def test_a_damaged_ledger_is_not_compared(how: Damage, store: Finished, capsys: 
 @pytest.mark.parametrize(
     ("model", "file"),
     [
-        ("linear", "photofinish/weights.safetensors"),
-        ("linear", "photofinish/serving.json"),
+        ("linear", "extra_files/weights.safetensors"),
+        ("linear", "extra_files/serving.json"),
         ("linear", "data/model.pt2"),
         ("logistic", "artifacts/estimator.skops"),
     ],

@@ -207,6 +207,7 @@ def test_imbalance_is_told_with_its_remedy(rare: float) -> None:
         assert "91.0 % of the training rows are of class no" in finding.sentence
         measures = "{metric: balanced_accuracy}, {metric: average_precision} or {metric: mcc}, and threshold: youden"
         assert f"compare: {measures}" in finding.sentence
+        assert "training: {class_weight: balanced}" in finding.sentence
 
 
 def faulty() -> Split:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts import Column, Dataset, Floats, Integers, Split, Task
-from pipeline.stages.checks import Finding, check_data
+from pipeline.stages.checks import MOST_ROWS, Finding, check_data
 from pipeline.stages.split import SplitSpec, split
 from tests.making import MIXED, mixed_dataset
 
@@ -101,6 +101,25 @@ def test_duplicates_are_seen_through_gaps() -> None:
     assert "(new is perfectly correlated with vip)" in only(with_column(Column("new", "boolean"), 1 - vip)).sentence
 
 
+@pytest.mark.parametrize("place", [0, 2])
+def test_duplicates_are_so_in_all_rows(place: int) -> None:
+    """Columns of a large table that differ in a row which isn't looked at first, by a gap alone, aren't duplicates."""
+    data = mixed_dataset(10_000)
+    again = data.features[:, place].copy()
+    made = split(data, UNSHUFFLED)
+    unseen = np.setdiff1d(made.train, np.random.default_rng(0).choice(made.train, MOST_ROWS, replace=False))
+    again[unseen[~np.isnan(again[unseen])][0]] = NAN
+    wide = replace(
+        data,
+        features=np.column_stack([data.features, again]),
+        feature_names=(*data.feature_names, "new"),
+        columns=(*data.columns, replace(data.columns[place], source="new")),
+    )
+    assert found(wide) == ()
+    equal = replace(wide, features=np.column_stack([data.features, data.features[:, place]]))
+    assert only(equal).kind == "duplicate features"
+
+
 def test_categories_repeat_one_another_when_they_go_one_to_one() -> None:
     """Not the codes of categories are held against one another, but which rows they put together."""
     city = mixed_dataset(ROWS).features[:, 2]
@@ -176,13 +195,16 @@ def test_leak_is_found_among_many_columns() -> None:
     rng = np.random.default_rng(4)
     data = mixed_dataset(ROWS)
     noise, labels = gaps(rng.normal(size=(ROWS, 300)).ravel()).reshape(ROWS, 300), data.target
-    leaks = np.column_stack([2 * rng.integers(0, 5, ROWS) + labels, gaps(labels + 0.1 * rng.normal(size=ROWS), 0.001)])
+    codes = np.empty(ROWS)
+    codes[labels == 1] = np.resize([0, 3, 4, 7], (labels == 1).sum())  # the mean is that of the other class
+    codes[labels == 0] = np.resize([1, 2, 5, 6], (labels == 0).sum())
+    leaks = np.column_stack([codes, gaps(labels + 0.1 * rng.normal(size=ROWS), 0.001)])
     columns = tuple(Column(f"f{place}", "number") for place in range(300))
     wide = replace(
         data,
         features=np.column_stack([noise, leaks]),
         feature_names=(*(column.source for column in columns), "category", "number"),
-        columns=(*columns, Column("category", "category", tuple("abcdefghij")), Column("number", "number")),
+        columns=(*columns, Column("category", "category", tuple("abcdefgh")), Column("number", "number")),
     )
     finding = only(wide)
     assert finding.kind == "feature that tells the target"

@@ -47,9 +47,13 @@ def test_a_setting_that_was_not_there_yet_is_one_that_is_not_set() -> None:
     stored = from_yaml(to_yaml(experiment()))
     for section in (stored, *stored["models"].values()):
         assert section["training"].pop("class_weight", "there") is None
+    for section in (stored, *stored["datasets"].values()):
+        assert section["split"].pop("group", "there") is section["split"].pop("time", "there") is None
     now, weighted = (from_yaml(to_yaml(experiment(training={"class_weight": given}))) for given in (None, "balanced"))
     assert settings_that_differ(stored, now) == settings_that_differ(now, stored) == []
     assert settings_that_differ(stored, weighted) == [("training.class_weight", "–", "balanced")]
+    grouped = from_yaml(to_yaml(experiment(split={"group": "customer"})))
+    assert settings_that_differ(stored, grouped) == [("split.group", "–", "customer")]
 
 
 def test_what_one_alone_has_is_shown_whole() -> None:

@@ -314,6 +314,7 @@ def test_report_is_rebuilt_from_the_store_alone(
     finished: Finished = request.getfixturevalue(fixture)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished.folder / 'mlflow.db'}")
+    capsys.readouterr()  # what the run itself said, if it was made just now
     assert main(["report", finished.parent.info.run_id, "--jobs", "1"]) == 0
     assert capsys.readouterr().err == ""
     rebuilt = tmp_path / "reports" / "tiny"

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.artifacts import Search
 from pipeline.comparison.agreement import Agreement
+from pipeline.comparison.outcome import Outcome
 from pipeline.figures import classes as class_figures
 from pipeline.stages.reporting.source import ReportInput
 from pipeline.units import factor, metric_name, unit, value_text
@@ -15,9 +16,9 @@ from pipeline.units import factor, metric_name, unit, value_text
 MOST_NAMED = 3  # features of a model
 
 
-def differences(source: ReportInput, metric: str) -> str:
+def differences(outcome: Outcome, metric: str) -> str:
     """Say the verdicts by one metric."""
-    return " ".join(verdict.sentence for verdict in source.outcome.primary() if verdict.metric == metric)
+    return " ".join(verdict.sentence for verdict in outcome.primary() if verdict.metric == metric)
 
 
 def noise(frame: pd.DataFrame, metric: str) -> str:

@@ -45,7 +45,7 @@ def _forest(source: ReportInput, metric: str, suffix: str) -> Iterator[Picture]:
         "Differences",
         f"{100 * (1 - spec.alpha):g} % intervals that account for {_accounted(source)}. Decisions are corrected for the"
         " number of pairs (Holm); intervals are not.",
-        lambda: findings.differences(source, metric),
+        lambda: findings.differences(source.outcome, metric),
         lambda: frame,
         lambda: draw_differences(frame, metric, baseline, spec.alpha),
     )

@@ -1,1 +1,1 @@
-"""Tables from files: from a CSV or Parquet file to a dataset, and to raw columns for prediction."""
+"""Tables of raw columns: from a file, or from OpenML, to a dataset, and to raw columns for prediction."""

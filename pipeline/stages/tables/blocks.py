@@ -61,11 +61,18 @@ def raw_frames(
     parquet = path.suffix.lower() in PARQUET
     source = open_table(path, str(path), hint=known, **({} if parquet else form))
     kinds = {column["source"]: column for column in columns}
+    unchecked = {name for name, column in kinds.items() if column["kind"] == "category"}
     _check_columns(source, list(kinds), known)
     cells = Cells(source, na_values)
     first = 0
     for batch in read_batches(source, list(kinds), cells.missing, rows_at_once):
-        yield _frame(replace(cells, first=first), batch, kinds)
+        here = replace(cells, first=first)
+        frame = _frame(here, batch, kinds)
+        # The first block that has values tells; a later one may be so short that all of its categories are new.
+        for name in [name for name in unchecked if frame[name].notna().any()]:
+            _check_words(here, name, frame[name], kinds[name]["categories"])
+            unchecked.remove(name)
+        yield frame
         first += len(batch)
     if not first:
         raise source.complain("has no rows", "give it rows")
@@ -80,7 +87,6 @@ def _frame(cells: Cells, batch: pa.RecordBatch, kinds: Mapping[str, Mapping[str,
         cell_column = pa.chunked_array([batch.column(name)])
         raw = read_as(cells, name, cell_column, column["kind"], column["format"])
         if raw.kind == "category":
-            _check_words(cells, name, raw.values, column["categories"])
             made[name] = raw.values.astype(object).where(raw.values.notna(), None)
         else:
             made[name] = raw.values
@@ -91,9 +97,9 @@ def _check_words(cells: Cells, name: str, values: pd.Series, categories: Sequenc
     """Refuse a column of numbers where training saw words: that is another column, not a new category."""
     import pyarrow as pa
 
-    texts = [str(text) for text in values.cat.categories]
+    texts = values.dropna().unique()
     numbers, known = (like_numbers(pa.array(some, pa.string()), cells.decimal) for some in (texts, categories))
-    if texts and all(numbers.to_pylist()) and not any(known.to_pylist()):
+    if all(numbers.to_pylist()) and not any(known.to_pylist()):
         row = int(np.flatnonzero(values.notna())[0])
         problem = f"{values.iloc[row]!r} is a number, where training saw words such as {categories[0]!r}"
         raise cells.complain(name, problem, "correct the column", row)

@@ -13,7 +13,7 @@ from pipeline.artifacts import LARGEST, ColumnKind, Floats
 from pipeline.errors import BadInput
 from pipeline.raw_columns import ISO, dates_of
 from pipeline.stages.tables.dates import Unclear, date_format, like_dates, mostly_dates
-from pipeline.stages.tables.files import Source, complain
+from pipeline.stages.tables.files import Source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ MOSTLY = 0.5  # of a text column's values are numbers, or dates: then the others
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """A file's columns, or a block of them, with the rules that their cells are read by."""
+    """A table's columns, or a block of them, with the rules that their cells are read by."""
 
     source: Source
     na_values: Sequence[str | int | float] = ()
@@ -55,7 +55,7 @@ class Cells:
     def complain(self, column: str, problem: str, remedy: str, row: int | None = None) -> BadInput:
         """Return a complaint about a column, or its cell in a row of the block, counted from 0."""
         place = "" if row is None else f", row {self.first + row + 1}"
-        return complain(self.source.shown, f", column {column!r}{place}: {problem}", remedy)
+        return self.source.complain(f", column {column!r}{place}: {problem}", remedy)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BadInput
-from pipeline.stages.tables.spec import CSV, KEY, PARQUET
+from pipeline.stages.tables.spec import CSV, PARQUET
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +25,7 @@ BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", cod
 SAMPLE = 2**20  # bytes that delimiter and decimal are told from
 BLOCK = 2**22  # bytes parsed at once; no row may be longer
 NAMED = 5  # columns in a sentence
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # a nameless index, which pandas saves along with its table
 WITH_COMMA = re.compile(r"[+-]?\d+,\d+")
 WITH_POINT = re.compile(r"[+-]?\d+\.\d+")
 
@@ -40,21 +41,27 @@ class Format:
 
 @dataclass(frozen=True)
 class Source:
-    """A file that was opened: where it is, what it is called in complaints, its columns."""
+    """A table that was opened: what it is called in complaints, its columns."""
 
-    path: Path
     shown: str
     names: tuple[str, ...]
-    format: Format | None  # None of Parquet
+    format: Format | None = None  # None where cells have types of their own
 
     def complain(self, problem: str, remedy: str) -> BadInput:
-        """Return a complaint about the file."""
+        """Return a complaint about the table."""
         return complain(self.shown, problem, remedy)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FileSource(Source):
+    """A file that was opened."""
+
+    path: Path
+
+
 def complain(shown: str, problem: str, remedy: str) -> BadInput:
-    """Return a complaint about a data file."""
-    return BadInput(f"{shown}{'' if problem.startswith(',') else ' '}{problem}", field=KEY, remedy=remedy)
+    """Return a complaint about a table."""
+    return BadInput(f"{shown}{'' if problem.startswith(',') else ' '}{problem}", remedy=remedy)
 
 
 def find(file: str, folder: Path) -> Path:
@@ -103,7 +110,7 @@ def open_table(
     delimiter: str | None = None,
     encoding: str | None = None,
     decimal: str | None = None,
-) -> Source:
+) -> FileSource:
     """Find out how a file is to be read, and what its columns are called.
 
     Parameters
@@ -127,14 +134,15 @@ def open_table(
         if not path.stat().st_size:
             raise complain(shown, "is empty", "save the table again")
         if suffix in PARQUET:
-            source = Source(path, shown, tuple(_parquet(path).schema_arrow.names), None)
+            names = _parquet(path).schema_arrow.names
+            source = FileSource(shown, tuple(name for name in names if not PANDAS_INDEX.fullmatch(name)), path=path)
         else:
             source = _open_csv(path, shown, hint, delimiter, encoding, decimal)
     _check_names(source)
     return source
 
 
-def read_columns(source: Source, names: Sequence[str], missing: Sequence[str]) -> list[pa.ChunkedArray]:
+def read_columns(source: FileSource, names: Sequence[str], missing: Sequence[str]) -> list[pa.ChunkedArray]:
     """Read some columns whole, in the order asked for; a CSV file's are text, or null where that is `missing`.
 
     Raises
@@ -155,7 +163,7 @@ def read_columns(source: Source, names: Sequence[str], missing: Sequence[str]) -
 
 
 def read_batches(
-    source: Source, names: Sequence[str], missing: Sequence[str], rows_at_once: int
+    source: FileSource, names: Sequence[str], missing: Sequence[str], rows_at_once: int
 ) -> Iterator[pa.RecordBatch]:
     """Read some columns block by block, at most so many rows each; a CSV file's are text, or null.
 
@@ -177,7 +185,7 @@ def read_batches(
 
 
 @contextmanager
-def _readable(shown: str, source: Source | None = None) -> Iterator[None]:
+def _readable(shown: str, source: FileSource | None = None) -> Iterator[None]:
     """Turn what Arrow and the system say about a file into a complaint; of a CSV file's rows, the line is found."""
     import pyarrow as pa
 
@@ -198,7 +206,7 @@ def _parquet(path: Path) -> Any:
 
 def _open_csv(
     path: Path, shown: str, hint: Sequence[str], delimiter: str | None, encoding: str | None, decimal: str | None
-) -> Source:
+) -> FileSource:
     with path.open("rb") as file:
         head = file.read(SAMPLE)
     marked = next((name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)), None)
@@ -215,7 +223,7 @@ def _open_csv(
     found = Format(delimiter, encoding, decimal or _decimal(sample, delimiter))
     if _may_have_open_quote(path, encoding):
         _check_rows(path, shown, found, len(sample[0]))
-    return Source(path, shown, tuple(sample[0]), found)
+    return FileSource(shown, tuple(sample[0]), found, path=path)
 
 
 @dataclass(frozen=True)

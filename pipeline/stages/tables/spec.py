@@ -1,11 +1,12 @@
-"""What an experiment file says about a table from a file; the file itself is not touched here."""
+"""What an experiment file says about a table from a file or from OpenML; the table itself is not touched here."""
 
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_serializer, model_validator
 
@@ -15,31 +16,28 @@ from pipeline.stages.generate import suggestion
 from pipeline.stages.split import SplitSpec
 
 KEY = "file"
+SOURCES = ("make", "load", KEY)
+OPENML = "openml"
+DEFAULT_TARGET = "default-target"  # scikit-learn's word for the one that OpenML names
 CSV = (".csv", ".tsv", ".txt")
 PARQUET = (".parquet", ".pq")
 OF_SPLIT = ("group", "time")
 OF_CSV = ("delimiter", "encoding", "decimal")
 
+OPENML_NAME = re.compile(r"[\w.,()+-]+")  # it becomes a part of addresses, and of a path in the cache
+
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
-class TableSpec(Spec):
-    """A dataset from a CSV or Parquet file: `file: data/churn.csv, target: churned`.
-
-    The path is relative to the experiment file's folder. Spaces around a text don't count.
+class ColumnsSpec(Spec):
+    """A dataset from a table of raw columns, wherever it comes from. Spaces around a text don't count.
 
     `features` lists the only columns to learn from, whatever they look like; `drop` those to leave out. `categorical`
     lists columns of numbers that are codes. `positive` is the one of two classes that is class 1. `weights` is a column
     of row weights, for training. `group` and `time` are the split's, and may stand here too. `task` says what the
-    target is where that isn't clear.
-
-    `delimiter`, `encoding`, `decimal` and `na_values` are those of `pandas.read_csv`. The first three are detected
-    where they aren't given: comma, semicolon, tab or bar; UTF-8, or UTF-16 with a byte order mark; point or, where it
-    doesn't delimit, comma. `na_values` are texts or numbers that mean "missing", beside empty cells and, in a CSV file,
-    those that pandas takes for it (NA, NaN, null, …).
+    target is where that isn't clear. `na_values` are texts or numbers that mean "missing", beside empty cells.
     """
 
-    file: str
     target: str
     features: Names | None = Field(default=None, min_length=1)
     drop: Names = ()
@@ -47,45 +45,23 @@ class TableSpec(Spec):
     positive: str | int | float | bool | None = None
     weights: str | None = None
     task: Literal["classification", "regression"] | None = None
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    encoding: str | None = None
-    decimal: Literal[".", ","] | None = None
     na_values: Annotated[tuple[str | int | float, ...], Field(strict=False)] = ()
     split: SplitSpec = SplitSpec()
 
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, given: Any) -> Any:
-        others = [key for key in ("make", "load") if isinstance(given, dict) and given.get(key) is not None]
-        if others:
-            problem = f"{' and '.join([*others, KEY])} given"
-            raise BadInput(problem, remedy="give exactly one of make, load and file")
+        sources = [key for key in SOURCES if isinstance(given, dict) and given.get(key) is not None]
+        if len(sources) > 1:
+            raise BadInput(f"{' and '.join(sources)} given", remedy="give exactly one of make, load and file")
         return _with_columns_of_split(given)
 
     @model_validator(mode="after")
-    def _check(self) -> TableSpec:
-        self._check_file()
+    def _check(self) -> Self:
         self._check_roles()
         if self.task == "regression" and self.positive is not None:
             raise BadInput("a regression has no classes", field="positive", remedy="remove it")
         return self
-
-    def _check_file(self) -> None:
-        suffix = PurePath(self.file).suffix.lower()
-        if suffix not in (*CSV, *PARQUET):
-            problem = f"{self.file!r} is no kind of file that Photofinish reads"
-            raise BadInput(problem, field=KEY, remedy=f"save it as {', '.join((*CSV, *PARQUET))}")
-        if suffix in PARQUET:
-            for key in OF_CSV:
-                if getattr(self, key) is not None:
-                    raise BadInput("belongs to CSV files", field=key, remedy="remove it")
-        if self.delimiter is not None and (self.delimiter in '"\r\n' or not self.delimiter.isascii()):
-            problem = f"{self.delimiter!r} can't delimit cells"
-            raise BadInput(problem, field="delimiter", remedy='give one character, such as ";"')
-        if self.decimal is not None and self.decimal == self.delimiter:
-            raise BadInput("is the delimiter too", field="decimal", remedy="correct one of them")
-        if self.encoding is not None:
-            _check_encoding(self.encoding)
 
     def _check_roles(self) -> None:
         for key, name in self.roles.items():
@@ -106,14 +82,15 @@ class TableSpec(Spec):
     @model_serializer
     def _as_written(self) -> dict[str, Any]:
         fields = type(self).model_fields
-        given = {key: getattr(self, key) for key in fields if key != "split"}
+        own_first = sorted(fields, key=lambda key: key in ColumnsSpec.model_fields)
+        given = {key: getattr(self, key) for key in own_first if key != "split"}
         written = {key: value for key, value in given.items() if value != fields[key].default}
         lists = {key: list(value) for key, value in written.items() if isinstance(value, tuple)}
         return {**written, **lists, "split": self.split.model_dump()}
 
     @property
     def shares_table(self) -> bool:
-        """Whether resamples are splits of one and the same table; a file's are."""
+        """Whether resamples are splits of one and the same table; here they are."""
         return True
 
     @property
@@ -121,6 +98,100 @@ class TableSpec(Spec):
         """Columns that weigh, group or order the rows, by what they do."""
         named = {"weights": self.weights, "group": self.split.group, "time": self.split.time}
         return {role: name for role, name in named.items() if name is not None}
+
+
+class TableSpec(ColumnsSpec):
+    """A dataset from a CSV or Parquet file: `file: data/churn.csv, target: churned`.
+
+    The path is relative to the experiment file's folder. `delimiter`, `encoding`, `decimal` and `na_values` are those
+    of `pandas.read_csv`. The first three are detected where they aren't given: comma, semicolon, tab or bar; UTF-8, or
+    UTF-16 with a byte order mark; point or, where it doesn't delimit, comma. In a CSV file what pandas takes for
+    missing (NA, NaN, null, …) is so too.
+    """
+
+    file: str
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    encoding: str | None = None
+    decimal: Literal[".", ","] | None = None
+
+    @model_validator(mode="after")
+    def _check_file(self) -> Self:
+        suffix = PurePath(self.file).suffix.lower()
+        if suffix not in (*CSV, *PARQUET):
+            problem = f"{self.file!r} is no kind of file that Photofinish reads"
+            raise BadInput(problem, field=KEY, remedy=f"save it as {', '.join((*CSV, *PARQUET))}")
+        if suffix in PARQUET:
+            for key in OF_CSV:
+                if getattr(self, key) is not None:
+                    raise BadInput("belongs to CSV files", field=key, remedy="remove it")
+        if self.delimiter is not None and (self.delimiter in '"\r\n' or not self.delimiter.isascii()):
+            problem = f"{self.delimiter!r} can't delimit cells"
+            raise BadInput(problem, field="delimiter", remedy='give one character, such as ";"')
+        if self.decimal is not None and self.decimal == self.delimiter:
+            raise BadInput("is the delimiter too", field="decimal", remedy="correct one of them")
+        if self.encoding is not None:
+            _check_encoding(self.encoding)
+        return self
+
+
+class OpenmlSpec(ColumnsSpec):
+    """A dataset of OpenML: `load: openml, name: adult, version: 2`, or `load: openml, data_id: 1590`.
+
+    The arguments are those of scikit-learn's `fetch_openml`; a relative `data_home` starts from the experiment file's
+    folder. `target`, or `target_column`, is OpenML's own unless given.
+    """
+
+    load: Literal["openml"]
+    name: str | None = None
+    version: int | Literal["active"] = "active"
+    data_id: Annotated[int, Field(ge=1)] | None = None
+    data_home: str | None = None
+    cache: bool = True
+    n_retries: Annotated[int, Field(ge=1)] = 3
+    delay: Annotated[float, Field(gt=0)] = 1.0
+    target: str = DEFAULT_TARGET
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_target(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "target_column" not in given:
+            return given
+        if "target" in given:
+            raise BadInput("is given as target too", field="target_column", remedy="remove one of them")
+        return {"target" if key == "target_column" else key: value for key, value in given.items()}
+
+    @model_validator(mode="after")
+    def _check_which(self) -> Self:
+        if (self.name is None) == (self.data_id is None):
+            problem = "no table is named" if self.name is None else "name and data_id given"
+            raise BadInput(problem, remedy="give name and version, or data_id")
+        if self.name is not None and not OPENML_NAME.fullmatch(self.name):
+            raise BadInput(f"{self.name!r} is no name of OpenML's", field="name", remedy="write it without spaces")
+        if self.version != "active":
+            if self.data_id is not None:
+                raise BadInput("data_id has a version already", field="version", remedy="remove it")
+            if self.version < 1:
+                raise BadInput(f"{self.version} is no version", field="version", remedy="give 1 or more")
+        return self
+
+    def with_target(self, target: str) -> Self:
+        """Return the same with the target that OpenML names.
+
+        Raises
+        ------
+        BadInput
+            When a column has that role and another.
+        """
+        resolved = self.model_copy(update={"target": target})
+        resolved._check_roles()
+        return resolved
+
+    @property
+    def asked_for(self) -> str:
+        """The table in words, before anything is known of it."""
+        if self.data_id is not None:
+            return f"data_id {self.data_id}"
+        return f"{self.name!r}" if self.version == "active" else f"{self.name!r}, version {self.version}"
 
 
 def _with_columns_of_split(given: Any) -> Any:

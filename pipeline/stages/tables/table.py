@@ -1,10 +1,11 @@
-"""Read a table from a file into a dataset."""
+"""Read a table into a dataset: from a file, or from columns that are there already."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,8 @@ from pipeline.raw_columns import features_of
 from pipeline.stages.generate import digest_of
 from pipeline.stages.tables.columns import Cells, Raw, recognise
 from pipeline.stages.tables.dates import Unclear
-from pipeline.stages.tables.files import find, listed, meant, open_table, read_columns
-from pipeline.stages.tables.spec import OF_CSV, TableSpec
+from pipeline.stages.tables.files import Source, find, listed, meant, open_table, read_columns
+from pipeline.stages.tables.spec import KEY, OF_CSV, ColumnsSpec, TableSpec
 from pipeline.stages.tables.target import read_target
 
 if TYPE_CHECKING:
@@ -49,12 +50,18 @@ class _LeftOut:
         return [f"Left out, since {reason}: {listed(columns)}." for reason, columns in self.columns.items()]
 
 
-def read_dataset(name: str, spec: TableSpec, folder: Path) -> Dataset:
-    """Read a CSV or Parquet file.
+@contextmanager
+def under_key(key: str) -> Iterator[None]:
+    """Put complaints about the table itself under the key that names it; others are about a key of their own."""
+    try:
+        yield
+    except BadInput as error:
+        raise (error if error.field else error.within(field=key)) from error
 
-    Each column that isn't left out becomes a feature, a date several (`pipeline.raw_columns`). Left out, with a notice,
-    are columns that name rows rather than describe them, categories of more than 50 levels, dates of which day and
-    month can't be told apart, and those that weigh, group or order the rows; `features` overrules.
+
+@under_key(KEY)
+def read_dataset(name: str, spec: TableSpec, folder: Path) -> Dataset:
+    """Read a CSV or Parquet file, as `dataset_of` reads columns.
 
     Parameters
     ----------
@@ -72,14 +79,68 @@ def read_dataset(name: str, spec: TableSpec, folder: Path) -> Dataset:
     """
     given = {key: value for key in OF_CSV if (value := getattr(spec, key)) is not None}
     source = open_table(find(spec.file, folder), spec.file, hint=_named(spec), **given)
-    _check_columns(spec, source.names)
-    cells = Cells(source, spec.na_values)
-    roles = spec.roles
-    wanted = spec.features or [one for one in source.names if one not in (spec.target, *roles.values(), *spec.drop)]
+    cells, names = Cells(source, spec.na_values), columns_to_read(spec, source)
+    columns = dict(zip(names, read_columns(source, names, cells.missing), strict=True))
+    return dataset_of(name, spec, cells, columns, given)
+
+
+def columns_to_read(spec: ColumnsSpec, source: Source) -> list[str]:
+    """Return the columns that are needed: the target, those that weigh, group or order the rows, and the features.
+
+    Raises
+    ------
+    BadInput
+        When the table lacks a column that the spec names, or has none to learn from.
+    """
+    _check_columns(spec, source)
+    return list(dict.fromkeys([spec.target, *spec.roles.values(), *_wanted(spec, source)]))
+
+
+def _wanted(spec: ColumnsSpec, source: Source) -> Sequence[str]:
+    """Return the columns that may be learned from."""
+    set_apart = (spec.target, *spec.roles.values(), *spec.drop)
+    wanted = spec.features or [one for one in source.names if one not in set_apart]
     if not wanted:
         raise source.complain("has no columns to learn from", "keep some beside the target")
-    read = dict.fromkeys([spec.target, *roles.values(), *wanted])
-    columns = dict(zip(read, read_columns(source, list(read), cells.missing), strict=True))
+    return wanted
+
+
+def dataset_of(
+    name: str,
+    spec: ColumnsSpec,
+    cells: Cells,
+    columns: dict[str, pa.ChunkedArray],
+    form: Mapping[str, str],
+    notices: Sequence[str] = (),
+) -> Dataset:
+    """Make a dataset of a table's columns.
+
+    Each column that isn't left out becomes a feature, a date several (`pipeline.raw_columns`). Left out, with a notice,
+    are columns that name rows rather than describe them, categories of more than 50 levels, dates of which day and
+    month can't be told apart, and those that weigh, group or order the rows; `features` overrules.
+
+    Parameters
+    ----------
+    name:
+        Of the dataset.
+    spec:
+        What the experiment file says.
+    cells:
+        The table, with the rules that its cells are read by.
+    columns:
+        Those of `columns_to_read`; features are taken out of it, which frees their memory when they are read.
+    form:
+        What the experiment file says of how text is written; it goes to `Dataset.reading`.
+    notices:
+        What is to be said before what is found here.
+
+    Raises
+    ------
+    BadInput
+        When a column can't be used.
+    """
+    source, roles = cells.source, spec.roles
+    wanted = _wanted(spec, source)
     target = read_target(cells, columns[spec.target], spec)
     dataset = Dataset(
         name,
@@ -88,23 +149,23 @@ def read_dataset(name: str, spec: TableSpec, folder: Path) -> Dataset:
         target.task,
         (),
         target.class_names,
-        spec.file,
+        source.shown,
         digest="",
         groups=_groups(cells, roles["group"], columns) if "group" in roles else None,
         times=_times(cells, roles["time"], columns) if "time" in roles else None,
         weights=_weights(cells, roles["weights"], columns) if "weights" in roles else None,
-        reading={"known": list(source.names), "na_values": list(spec.na_values), **given},
+        reading={"known": list(source.names), "na_values": list(spec.na_values), **form},
     )
     left_out = _LeftOut()
     for role in dict.fromkeys(roles.values()):
         if role not in wanted and role not in spec.drop:
             left_out.add("they weigh, group or order rows (list them in features to learn from them too)", role)
     dataset = _with_features(dataset, spec, cells, {one: columns.pop(one) for one in wanted}, left_out)
-    return replace(dataset, notices=(*target.notices, *left_out.notices()))
+    return replace(dataset, notices=(*notices, *target.notices, *left_out.notices()))
 
 
 def _with_features(
-    dataset: Dataset, spec: TableSpec, cells: Cells, columns: dict[str, pa.ChunkedArray], left_out: _LeftOut
+    dataset: Dataset, spec: ColumnsSpec, cells: Cells, columns: dict[str, pa.ChunkedArray], left_out: _LeftOut
 ) -> Dataset:
     """Read the features, freeing each column's text when it is read."""
     raws, described = [], []
@@ -131,7 +192,7 @@ def _with_features(
     return replace(dataset, features=features, feature_names=tuple(names), columns=read_as, digest=digest)
 
 
-def _kept(raw: Raw | Unclear, spec: TableSpec, name: str, left_out: _LeftOut) -> Raw | None:
+def _kept(raw: Raw | Unclear, spec: ColumnsSpec, name: str, left_out: _LeftOut) -> Raw | None:
     """Return a column that is to be learned from, or note why it is left out."""
     overrule = "list columns in features to keep them"
     if isinstance(raw, Unclear):
@@ -234,12 +295,12 @@ def _check_distinct(cells: Cells, names: Sequence[str]) -> None:
         raise cells.complain(twice[0], "is called as a part of a date column would be", "rename one of them")
 
 
-def _named(spec: TableSpec) -> list[str]:
+def _named(spec: ColumnsSpec) -> list[str]:
     """Every column that the spec names."""
     return [spec.target, *spec.roles.values(), *(spec.features or ()), *spec.drop, *spec.categorical]
 
 
-def _check_columns(spec: TableSpec, names: Sequence[str]) -> None:
+def _check_columns(spec: ColumnsSpec, source: Source) -> None:
     """Refuse a spec that names a column which isn't there."""
     roles = {key: [name] for key, name in {"target": spec.target, **spec.roles}.items()}
     lists: dict[str, Iterable[str]] = {
@@ -249,5 +310,5 @@ def _check_columns(spec: TableSpec, names: Sequence[str]) -> None:
     }
     for key, wanted in {**roles, **lists}.items():
         for name in wanted:
-            if name not in names:
-                raise BadInput(f"{spec.file} has no column {name!r}", field=key, remedy=meant(name, names))
+            if name not in source.names:
+                raise BadInput(f"{source.shown} has no column {name!r}", field=key, remedy=meant(name, source.names))

@@ -1,4 +1,4 @@
-"""What a file's target is: classes, or real values."""
+"""What a table's target is: classes, or real values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.errors import BadInput
 from pipeline.stages.generate import suggestion
 from pipeline.stages.tables.columns import Cells, Raw, number_text, recognise
 from pipeline.stages.tables.dates import Unclear
-from pipeline.stages.tables.spec import TableSpec
+from pipeline.stages.tables.spec import ColumnsSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +34,7 @@ class Target:
     notices: tuple[str, ...] = ()
 
 
-def read_target(cells: Cells, column: pa.ChunkedArray, spec: TableSpec) -> Target:
+def read_target(cells: Cells, column: pa.ChunkedArray, spec: ColumnsSpec) -> Target:
     """Read the target.
 
     Texts and booleans are classes, and so are whole numbers of which there are at most 20 different ones; other numbers
@@ -77,7 +77,7 @@ def read_target(cells: Cells, column: pa.ChunkedArray, spec: TableSpec) -> Targe
     return Target(numbers, "regression", notices=(*_missing(spec.target, int(np.isnan(numbers).sum())), *notices))
 
 
-def _of_names(cells: Cells, raw: Raw, spec: TableSpec) -> Target:
+def _of_names(cells: Cells, raw: Raw, spec: ColumnsSpec) -> Target:
     """Read texts or booleans as classes, in ascending order."""
     import pandas as pd
 
@@ -91,12 +91,13 @@ def _of_names(cells: Cells, raw: Raw, spec: TableSpec) -> Target:
     return _classes(cells, places[categorical.codes.to_numpy()], [names[place] for place in order], spec)
 
 
-def _classes(cells: Cells, codes: Integers, names: list[str], spec: TableSpec, judged: bool = False) -> Target:
+def _classes(cells: Cells, codes: Integers, names: list[str], spec: ColumnsSpec, judged: bool = False) -> Target:
     rows_of = np.bincount(codes[codes >= 0], minlength=len(names))
     single = np.flatnonzero(rows_of == 1)
     if len(single):
         problem = f"class {names[single[0]]!r} has a single row, and each part of the split needs one"
-        raise cells.complain(spec.target, problem, "remove that row, or join the class to another")
+        remedy = "remove that row, or join the class to another"
+        raise cells.complain(spec.target, problem, f"{remedy}, or set task: regression" if judged else remedy)
     notices = _missing(spec.target, int((codes < 0).sum()))
     if judged:
         notices.append(_judgement(spec.target, len(names), "classes", "regression"))
@@ -111,7 +112,7 @@ def _classes(cells: Cells, codes: Integers, names: list[str], spec: TableSpec, j
     return Target(codes, "binary" if len(names) == 2 else "multiclass", tuple(names), tuple(notices))
 
 
-def _check_count(cells: Cells, spec: TableSpec, count: int) -> None:
+def _check_count(cells: Cells, spec: ColumnsSpec, count: int) -> None:
     if count < 2:
         raise cells.complain(spec.target, "has a single class", "a classification needs at least two")
     if count > MOST_CLASSES:
