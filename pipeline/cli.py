@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `… | head`: the reader has seen enough, and everything else is done
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.errno not in DiskError.FULL | DiskError.CLOSED:
+        if not DiskError.speaks_of(error):
             raise
         _say(str(DiskError.of(error)))
         return DiskError.exit_code

@@ -67,23 +67,29 @@ class StoreError(PhotofinishError, LookupError):
 class DiskError(PhotofinishError):
     """A file couldn't be written: the disk is full, or nothing may be written there."""
 
-    FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-    CLOSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-
     @classmethod
     def of(cls, error: OSError, path: Path | str = "") -> DiskError:
         """Say in one line what couldn't be written, why, and what to do about it; `path` where the error names none."""
-        number, reason = error.errno, error.strerror or str(error)
-        if not number:  # several files at once (shutil.Error), or a library's own words
-            found = re.search(r"\[Errno (\d+)\]", str(error))
-            number = int(found[1]) if found else None
-            reason = os.strerror(number) if number else str(error)
-        remedy = ""
-        if number in cls.FULL:
-            remedy = "; free some space, and run it again"
-        elif number in cls.CLOSED:
-            remedy = "; write elsewhere, or have the right to write there"
-        return cls(f"{path or error.filename or 'a file'} can't be written: {' '.join(reason.split())}{remedy}")
+        number = _error_number(error)
+        reason = os.strerror(number) if number else " ".join(str(error).split())
+        remedy = "; free some space, and run it again" if number in _FULL else ""
+        remedy = "; write elsewhere, or have the right to write there" if number in _CLOSED else remedy
+        return cls(f"{path or error.filename or 'a file'} can't be written: {reason}{remedy}")
+
+    @staticmethod
+    def speaks_of(error: OSError) -> bool:
+        """Whether an error is one of these, rather than one of a network or a program."""
+        return _error_number(error) in _FULL | _CLOSED
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_CLOSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+def _error_number(error: OSError) -> int | None:
+    """Return the system's number of an error; copying folders (`shutil.Error`) and libraries tell it as text only."""
+    found = re.search(r"\[[Ee]rrno (\d+)\]", str(error))
+    return error.errno or (int(found[1]) if found else None)
 
 
 class AllMembersFailed(PhotofinishError):

@@ -21,7 +21,7 @@ from pipeline.tracking.compared import AGAIN, check_spelled, comparison_of, find
 from pipeline.tracking.descriptions import version_note
 from pipeline.tracking.reader import model_runs
 from pipeline.tracking.servable import download_servable
-from pipeline.tracking.store import as_typed, connect, one_line
+from pipeline.tracking.store import as_typed, connect, one_line, telling
 
 ALIAS = "champion"
 LONGEST_NAME = 256  # what the registry's tables have room for
@@ -163,6 +163,7 @@ def _run_of(client: MlflowClient, champion: Champion) -> Run:
 
 
 @deferred()
+@telling()
 def register(candidate: Contender, name: str, ruling: Ruling, before: Champion | None) -> str:
     """Register the candidate's model as a new version, and make it champion; returns the version.
 

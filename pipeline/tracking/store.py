@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -13,7 +15,7 @@ from mlflow.entities import Experiment, Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from pipeline.errors import StoreError
+from pipeline.errors import DiskError, StoreError
 
 
 def tracking_uri() -> str:
@@ -42,6 +44,8 @@ def connect() -> MlflowClient:
     # An interrupt may come in the middle of a query. Its connection is then thrown away, which is all there is to do,
     # but the pool reports that at length.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+    # Tells with its whole traceback what is raised anyway, and told in one line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # progress is ours to show
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
@@ -71,7 +75,32 @@ def _all_experiments(client: MlflowClient) -> Iterator[Experiment]:
         token = page.token or ""
 
 
+@contextmanager
+def telling() -> Iterator[None]:
+    """Turn what goes wrong with the store into one line.
+
+    Raises
+    ------
+    StoreError
+        When the store refuses or fails.
+    DiskError
+        When artifacts can't be written.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        raise StoreError(f"the tracking store {tracking_uri()}: {one_line(error)}") from error
+    except OSError as error:
+        if not DiskError.speaks_of(error):
+            raise
+        raise DiskError.of(error) from error
+
+
+# What SQLAlchemy tells beyond what happened: which statement, with which values, where to read about it.
+_ABOUT_SQL = re.compile(r"\(raised as a result of [^)]*\) |\[SQL: .*|\(Background on this error .*")
+
+
 def one_line(error: BaseException | None) -> str:
     """Return an error's message without its line breaks, or its kind when it has none."""
     text = error.message if isinstance(error, MlflowException) else str(error)
-    return " ".join(text.split())[:500] or type(error).__name__
+    return _ABOUT_SQL.sub("", " ".join(text.split())).strip()[:500] or type(error).__name__

@@ -8,12 +8,11 @@ import os
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import mlflow
 from mlflow.entities import Dataset as MlflowDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
@@ -36,7 +35,7 @@ from pipeline.tracking.looks import earlier_compare, looks_at
 from pipeline.tracking.provenance import Provenance
 from pipeline.tracking.records import Record
 from pipeline.tracking.servable import log_servable
-from pipeline.tracking.store import connect, one_line
+from pipeline.tracking.store import connect, one_line, telling
 from pipeline.training.storage import save_network, save_snapshots
 
 METRICS_PER_BATCH = 1000  # MLflow's limits on one log_batch call
@@ -77,9 +76,10 @@ class ComparisonWriter:
             return
         status = "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
         reason = "interrupted" if status == "KILLED" else one_line(error)
-        for run_id in (*self._open_children, self.run_id):
-            self._client.set_tag(run_id, records.REASON, reason)
-            self._client.set_terminated(run_id, status)
+        with suppress(MlflowException):  # a store that takes nothing any more: what went wrong first is what counts
+            for run_id in (*self._open_children, self.run_id):
+                self._client.set_tag(run_id, records.REASON, reason)
+                self._client.set_terminated(run_id, status)
         if status == "KILLED" and self._is_mlflow_runs:
             set_status_afterwards(self.run_id, status)
 
@@ -277,9 +277,11 @@ def open_comparison(experiment: Experiment) -> Iterator[ComparisonWriter]:
     Raises
     ------
     StoreError
-        When the store can't be reached, or the experiment was deleted in it.
+        When the store can't be reached or written to, or the experiment was deleted in it.
+    DiskError
+        When artifacts can't be written.
     """
-    with ExitStack() as stack:
+    with telling(), ExitStack() as stack:
         with deferred():  # a signal now is raised when the run is known to the stack, which closes it
             comparison = stack.enter_context(_open(experiment))
         yield comparison
@@ -287,20 +289,18 @@ def open_comparison(experiment: Experiment) -> Iterator[ComparisonWriter]:
 
 def _open(experiment: Experiment) -> ComparisonWriter:
     client = connect()
-    try:
-        run_id = os.environ.get("MLFLOW_RUN_ID")
-        if run_id:
-            run = client.get_run(run_id)
-            client.update_run(run_id, status="RUNNING", name=run.info.run_name or experiment.name)
-        else:
-            experiment_id = _experiment_id(client, experiment.name)
-            run = client.create_run(experiment_id, tags={records.USER: getpass.getuser()}, run_name=experiment.name)
-        return ComparisonWriter(client, run, experiment)
-    except MlflowException as error:
-        raise StoreError(f"the tracking store {mlflow.get_tracking_uri()}: {one_line(error)}") from error
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if run_id:
+        run = client.get_run(run_id)
+        client.update_run(run_id, status="RUNNING", name=run.info.run_name or experiment.name)
+    else:
+        experiment_id = _experiment_id(client, experiment.name)
+        run = client.create_run(experiment_id, tags={records.USER: getpass.getuser()}, run_name=experiment.name)
+    return ComparisonWriter(client, run, experiment)
 
 
 @deferred()
+@telling()
 def write_compare(
     run_ids: Sequence[str], rows: Mapping[str, Collection[str]], looks: Mapping[str, int], folder: Path
 ) -> None:
