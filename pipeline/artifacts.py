@@ -28,6 +28,7 @@ ColumnKind = Literal["number", "boolean", "category", "date"]
 DatePart = Literal["days", "month", "weekday", "hour"]
 
 ENCODED_AT_ONCE = 2**15  # rows: one-hot inputs in double precision take many times the memory of what they are made of
+LARGEST = float(np.finfo(np.float32).max)  # value of data: networks and trees calculate in single precision
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline import __version__, interruption, processes
-from pipeline.errors import BadInput, Interrupted, Occupied, PhotofinishError
+from pipeline.errors import BadInput, DiskError, Interrupted, Occupied, PhotofinishError, printable
 
 if TYPE_CHECKING:
     from pipeline.experiment import Experiment
@@ -39,6 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:  # `… | head`: the reader has seen enough, and everything else is done
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if not DiskError.speaks_of(error):
+            raise
+        _say(str(DiskError.of(error)))
+        return DiskError.exit_code
     except KeyboardInterrupt as error:  # a plain one comes from a worker that Ctrl-C has reached too
         _say("interrupted: what was finished is kept, the rest is marked KILLED")
         return error.exit_code if isinstance(error, Interrupted) else Interrupted().exit_code
@@ -272,7 +277,7 @@ def _looks_like_run_id(text: str) -> bool:
 
 
 def _say(line: str) -> None:
-    print(f"photofinish: {line}", file=sys.stderr)
+    print(f"photofinish: {printable(line)}", file=sys.stderr)
 
 
 def _end_with_mlflow_run() -> None:

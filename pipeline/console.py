@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.errors import printable
 from pipeline.units import metric_name
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Progress:
         """Say once what one waits for, or should know."""
         if line not in self._said:
             self._said.add(line)
-            print(f"photofinish: {line}", file=sys.stderr)
+            print(f"photofinish: {printable(line)}", file=sys.stderr)
 
 
 @contextmanager
@@ -145,7 +146,7 @@ def show_verdicts(outcome: Outcome) -> None:
             shown.add_column(heading)
         for row in rows:
             cells = (row.dataset, row.pair, row.metric, row.difference, row.interval, row.p_value, row.decision)
-            shown.add_row(*(escape(cell) for cell in (*cells, row.needed)))
+            shown.add_row(*(_plain(cell) for cell in (*cells, row.needed)))
         _console().print(shown)
     for line in (*sentences(outcome), *conclusions(outcome)):
         _say(line)
@@ -192,7 +193,7 @@ def show_experiments(experiments: list[tuple[Path, str]]) -> None:
     table.add_column(no_wrap=True)
     table.add_column()
     for path, question in experiments:
-        table.add_row(escape(str(path)), escape(" ".join(question.split())))
+        table.add_row(_plain(str(path)), _plain(" ".join(question.split())))
     Console().print(table)
 
 
@@ -206,10 +207,10 @@ def score_table(experiment: Experiment, finished: Finished) -> Table:
     table.add_column("model")
     for dataset, split in finished.splits.items():
         metric = metric_name(finished.metrics[dataset])
-        table.add_column(f"{dataset}\n{split.final} {metric}", justify="right")
+        table.add_column(f"{_plain(dataset)}\n{split.final} {metric}", justify="right")
     for model in experiment.models:
         cells = [cell(runs_of(runs, dataset, model), finished.metrics[dataset]) for dataset in finished.splits]
-        table.add_row(escape(model), *cells)
+        table.add_row(_plain(model), *cells)
     return table
 
 
@@ -223,11 +224,11 @@ def _show_searches(console: Console, searches: Sequence[Search]) -> None:
     for heading in ("dataset", "model"):
         shown.add_column(heading)
     for column in columns:
-        shown.add_column(escape(column), justify="right")
+        shown.add_column(_plain(column), justify="right")
     for dataset, table in tables.items():
         for model, *values in table["rows"]:
             cells = dict(zip(table["columns"], values, strict=True))
-            shown.add_row(escape(dataset), escape(model), *(cells.get(column, "") for column in columns))
+            shown.add_row(_plain(dataset), _plain(model), *(cells.get(column, "") for column in columns))
     counts = [len(search.trials) for search in searches]
     trials = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     _say(f"tuned: the best of {trials} trials, in {searches[0].storage}")
@@ -269,8 +270,13 @@ def _console() -> Console:
 
 
 def _say(line: str) -> None:
-    """Print as it is: an address that is wrapped or styled can't be clicked or copied."""
-    print(line)
+    """Print without wrapping or style: an address that has them can't be clicked or copied."""
+    print(printable(line))
+
+
+def _plain(text: str) -> str:
+    """Write text so that a table shows it as it is."""
+    return escape(printable(text))
 
 
 def _seeds(count: int) -> str:

@@ -404,10 +404,10 @@ def _send_population(
     walk: _Walk,
 ) -> StoreError | None:
     """Write the model runs of one population; returns why they couldn't be written, which is noted."""
-    from pipeline.tracking.store import reaching, tracking_uri
+    from pipeline.tracking.store import reaching
 
     try:
-        with reaching(tracking_uri()):
+        with reaching():
             _write_population(task, trained, reused, comparison, progress, walk)
     except StoreError as error:
         walk.listener.note(f"{error}; training goes on, and waits in {CHECKPOINTS}")
@@ -708,7 +708,7 @@ def promote(run_id: str, name: str | None) -> Promoted:
 
 def _challenge(candidate: Contender, champion: Champion, name: str) -> tuple[Ruling, tuple[str, ...]]:
     """Hold a model against the champion, which is a look at their test rows as `compare` is one."""
-    from pipeline.stages.compare import write_verdicts
+    from pipeline.stages.compare import verdicts_json
     from pipeline.stages.promote import rule
     from pipeline.tracking import registry
     from pipeline.tracking.looks import looks_with
@@ -720,7 +720,7 @@ def _challenge(candidate: Contender, champion: Champion, name: str) -> tuple[Rul
         ruling = rule(source, candidate, present)
         looks = looks_with(connect(), source.rows, source.run_ids)
         with tempfile.TemporaryDirectory(prefix="photofinish-") as folder:
-            write_verdicts(source, looks, Path(folder))
+            (Path(folder) / "verdicts.json").write_text(verdicts_json(source, looks), encoding="utf-8")
             write_compare(source.run_ids, source.rows, looks, Path(folder))
         if not ruling.promoted:
             raise Refused(ruling.sentence)

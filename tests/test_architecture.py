@@ -26,6 +26,7 @@ LEVELS = {
     "labels": 1,
     "units": 1,
     "raw_columns": 1,
+    "whole_files": 1,
     "planes": 2,
     "training": 3,
     "comparison": 3,

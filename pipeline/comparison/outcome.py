@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import Floats
@@ -95,7 +95,7 @@ def conclude(
     ceilings: list[Ceiling] = []
     first: list[Measured] = []
     for subject in subjects:
-        draws, measured = measure(ledger, subject, models)
+        draws, measured = measure(ledger, replace(subject, asked=_asked(runs, subject.name)), models)
         if not measured:
             continue
         (shown,) = (one for one in measured if one.metric == subject.metric)
@@ -118,6 +118,12 @@ def conclude(
         tuple(ceilings),
         rank(first, spec.alpha),
     )
+
+
+def _asked(runs: pd.DataFrame, dataset: str) -> dict[str, int]:
+    """Count each model's seeds on one dataset, those that failed among them."""
+    seeds = runs[runs["dataset"] == dataset].groupby("model")["seed"].nunique()
+    return {str(model): int(count) for model, count in seeds.items()}
 
 
 def costs(runs: pd.DataFrame, dataset: str) -> dict[str, Cost]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +48,7 @@ class Subject:
     test_share: float = 0.0  # test rows over training rows where resamples share one table, else 0
     labels: str = ""  # how labels are made, where not as everybody expects: "thresholds chosen for f1"
     groups: Integers | None = None  # (rows of the table,), by row id, where rows come in groups: those are the cases
+    asked: Mapping[str, int] = field(default_factory=dict)  # model → seeds asked for, where some of them failed
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Verdict:
     decision: Decision
     method: str
     seeds: tuple[int, int]  # finished runs of model and baseline
+    seeds_asked: tuple[int, int]  # with those that failed
     rows: int
     groups: int | None  # that the rows come in, and that the interval has as its cases; None where rows are cases
     resamples: int
@@ -290,6 +292,7 @@ def _verdict(
         decision=decision,
         method=method,
         seeds=seeds,
+        seeds_asked=(_asked(measured, model), _asked(measured, baseline)),
         rows=measured.draws[0].n_rows,
         groups=measured.n_groups,
         resamples=len(measured.draws),
@@ -301,6 +304,11 @@ def _verdict(
         sentence="",
     )
     return replace(verdict, sentence=sentence(verdict, spec, measured.subject.part))
+
+
+def _asked(measured: Measured, place: int) -> int:
+    """Return how many seeds of a model there would be, had none failed."""
+    return max(measured.subject.asked.get(measured.models[place], 0), measured.seeds[place])
 
 
 def sentence(verdict: Verdict, spec: CompareSpec, part: str) -> str:
@@ -333,9 +341,7 @@ def _claim(verdict: Verdict) -> str:
 
 
 def _basis(verdict: Verdict, part: str) -> str:
-    first, second = verdict.seeds
-    seeds = count(first, "seed") if first == second else f"{first} and {second} seeds"
-    rows = f"{seeds} × {count(verdict.rows, 'row')}"
+    rows = f"{_seeds(verdict)} × {count(verdict.rows, 'row')}"
     if verdict.groups is not None:
         rows += f" in {count(verdict.groups, 'group')}"
     if part != "test":
@@ -343,6 +349,15 @@ def _basis(verdict: Verdict, part: str) -> str:
     if verdict.resamples > 1:
         rows += f" × {count(verdict.resamples, 'resample')}"
     return f"{rows}, {verdict.labels}" if verdict.labels else rows
+
+
+def _seeds(verdict: Verdict) -> str:
+    """Say how many seeds there are of either model: "10 seeds", "9 of 10 seeds", "9 of 10 and 10 seeds"."""
+    pairs = zip(verdict.seeds, verdict.seeds_asked, strict=True)
+    first, second = (f"{done}" if done == asked else f"{done} of {asked}" for done, asked in pairs)
+    if first != second:
+        return f"{first} and {second} seeds"
+    return f"{first} seed" if verdict.seeds_asked[0] == 1 else f"{first} seeds"
 
 
 def _remarks(verdict: Verdict, spec: CompareSpec) -> Iterator[str]:

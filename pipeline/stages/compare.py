@@ -24,6 +24,7 @@ from pipeline.stages.reporting import findings
 from pipeline.stages.reporting.picture import Picture, save
 from pipeline.stages.reporting.verdict_pictures import draw_differences
 from pipeline.stages.verdict import forest_frame, subject, verdict
+from pipeline.whole_files import folder_set_aside
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,19 +158,38 @@ def _counts(entries: Sequence[Entry]) -> Counter[str]:
 
 
 def write(source: CompareInput, looks: Mapping[str, int], folder: Path) -> Path:
-    """Write verdicts.json and the forest plots; returns the folder."""
-    write_verdicts(source, looks, folder)
-    for picture in forests(source):
-        save(picture.draw(), folder / f"{picture.name}.png")
+    """Write verdicts.json and the forest plots; returns the folder.
+
+    Raises
+    ------
+    BadInput
+        When runs can't be compared.
+    DiskError
+        When the folder can't be written; it is then left as it was.
+    """
+    verdicts = verdicts_json(source, looks)
+    with folder_set_aside(folder) as aside:
+        write_into(source, verdicts, aside)
     return folder
 
 
-def write_verdicts(source: CompareInput, looks: Mapping[str, int], folder: Path) -> None:
-    """Write verdicts.json alone."""
-    plain = outcome_json(source.outcome, rows_looked_at(source.splits, looks))  # refuses what it can't compare
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"compared": source.run_ids, **plain}, indent=1, ensure_ascii=False) + "\n"
-    (folder / "verdicts.json").write_text(text, encoding="utf-8")
+def write_into(source: CompareInput, verdicts: str, folder: Path) -> None:
+    """Write verdicts.json, given as text, and the forest plots."""
+    (folder / "verdicts.json").write_text(verdicts, encoding="utf-8")
+    for picture in forests(source):
+        save(picture.draw(), folder / f"{picture.name}.png")
+
+
+def verdicts_json(source: CompareInput, looks: Mapping[str, int]) -> str:
+    """Write the verdicts as JSON text.
+
+    Raises
+    ------
+    BadInput
+        When runs can't be compared.
+    """
+    plain = outcome_json(source.outcome, rows_looked_at(source.splits, looks))
+    return json.dumps({"compared": source.run_ids, **plain}, indent=1, ensure_ascii=False) + "\n"
 
 
 def forests(source: CompareInput) -> Iterator[Picture]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field, model_serializer, model_validator
 
-from pipeline.artifacts import Dataset, Floats, Integers, Task
+from pipeline.artifacts import LARGEST, Dataset, Floats, Integers, Task
 from pipeline.errors import BadInput
 from pipeline.spec import Spec
 from pipeline.stages.split import SplitSpec
@@ -120,6 +120,11 @@ def generate(name: str, spec: DatasetSpec, resample: int = 0) -> Dataset:
         features, target = made.data, made.target
         feature_names = [str(column) for column in made.feature_names]
         class_names = [str(label) for label in made.get("target_names", [])]
+    if not (np.abs(features) <= LARGEST).all() or not (np.abs(target) <= LARGEST).all():
+        raise BadInput(
+            f"{spec.source} gives values that aren't finite, or too large (beyond ±{LARGEST:.2g})",
+            remedy="correct its arguments",
+        )
     is_regression = spec.make in (*REGRESSION_GENERATORS, "line") or spec.load in REGRESSION_TABLES
     dataset = _dataset(name, spec.source, features, target, is_regression, feature_names, class_names)
     return replace(dataset, recipe={"make": spec.make, **arguments} if spec.make else {})

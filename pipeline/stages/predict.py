@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from pipeline.errors import BadInput
+from pipeline.errors import BadInput, printable
 from pipeline.stages.text_cells import with_text_cells
+from pipeline.whole_files import set_aside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +53,11 @@ def write_predictions(blocks: Iterable[pd.DataFrame], out: Path | None, advance:
         A CSV or Parquet file, there only once it is whole; None writes CSV to standard output.
     advance:
         Told of each block's rows, once they are written.
+
+    Raises
+    ------
+    DiskError
+        When the file can't be written.
     """
     rows = 0
     with _opened(out) as write:
@@ -68,7 +73,7 @@ def _opened(out: Path | None) -> Iterator[Write]:
     if out is None:
         yield _csv_writer(sys.stdout)
         return
-    with _writing(out), _set_aside(out) as file:
+    with set_aside(out) as file:
         if out.suffix.lower() == ".csv":
             with file.open("w", encoding="utf-8", newline="") as stream:
                 yield _csv_writer(stream)
@@ -79,7 +84,7 @@ def _opened(out: Path | None) -> Iterator[Write]:
 
 @contextmanager
 def _writing(out: Path) -> Iterator[None]:
-    """Turn what the system has against a file into a complaint."""
+    """Turn what the system has against a file's name into a complaint."""
     try:
         yield
     except OSError as error:
@@ -87,25 +92,14 @@ def _writing(out: Path) -> Iterator[None]:
         raise BadInput(problem, field="--out", remedy="give another") from error
 
 
-@contextmanager
-def _set_aside(out: Path) -> Iterator[Path]:
-    """Return a file that takes its place when the block ends well, and goes away otherwise."""
-    file = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        yield file
-        with file.open("rb") as stream:
-            os.fsync(stream.fileno())
-        file.replace(out)
-    finally:
-        file.unlink(missing_ok=True)
-
-
 def _csv_writer(stream: IO[str]) -> Write:
     has_header = False
 
     def write(block: pd.DataFrame) -> None:
         nonlocal has_header
-        with_text_cells(block).to_csv(stream, index=False, header=not has_header)
+        text = with_text_cells(block).to_csv(index=False, header=not has_header)
+        # What a class is called may be meant for the terminal; a file or a pipe gets it as it is.
+        stream.write("\n".join(map(printable, text.split("\n"))) if stream.isatty() else text)
         has_header = True
 
     return write

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pipeline.stages.reporting.picture import PageImage, Picture, save
 from pipeline.stages.reporting.pictures import all_pictures
 from pipeline.stages.reporting.source import ReportInput
 from pipeline.stages.text_cells import with_text_cells
+from pipeline.whole_files import folder_set_aside
 
 IN_A_TASK = 4  # pictures: enough of them to outweigh handing their source to another process
 SIGNIFICANT_DIGITS = "%.6g"  # of the numbers behind a picture: more than it shows
@@ -63,7 +63,7 @@ def report(
     source:
         What to report.
     folder:
-        Made when it isn't there; pictures of an earlier report in it are removed.
+        Made when it isn't there; pictures of an earlier report in it are removed. It changes only when all is written.
     svg:
         Whether pictures are written as SVG too.
     spread:
@@ -76,23 +76,32 @@ def report(
     Path
         The folder, with `index.html`, `metrics.csv`, `predictions.parquet`, `history.parquet`, `verdicts.json`, and of
         each picture `figures/*.png` and `figures/*.csv`.
+
+    Raises
+    ------
+    DiskError
+        When it can't be written; an earlier report is then left as it was.
     """
-    figures = folder / "figures"
-    shutil.rmtree(figures, ignore_errors=True)
-    figures.mkdir(parents=True)
+    with folder_set_aside(folder) as aside:
+        figures = aside / "figures"
+        figures.mkdir()
+        _write_tables(source, aside)
+        pictures = all_pictures(source)
+        images: dict[str, PageImage] = {}
+        for drawn in spread(draw, draw_tasks(source, pictures, figures, svg=svg)):
+            images |= drawn.images
+            advance(len(drawn.images))
+        (aside / "index.html").write_text(render(source, pictures, images), encoding="utf-8")
+    return folder
+
+
+def _write_tables(source: ReportInput, folder: Path) -> None:
     source.runs.to_csv(folder / "metrics.csv", index=False)
     source.ledger.to_parquet(folder / "predictions.parquet", index=False)
     source.history.to_parquet(folder / "history.parquet", index=False)
     (folder / "verdicts.json").write_text(verdicts_json(source), encoding="utf-8")
     if source.searches:
         trials_frame(source.searches).to_csv(folder / "trials.csv", index=False)
-    pictures = all_pictures(source)
-    images: dict[str, PageImage] = {}
-    for drawn in spread(draw, draw_tasks(source, pictures, figures, svg=svg)):
-        images |= drawn.images
-        advance(len(drawn.images))
-    (folder / "index.html").write_text(render(source, pictures, images), encoding="utf-8")
-    return folder
 
 
 def draw_tasks(source: ReportInput, pictures: Iterable[Picture], folder: Path, *, svg: bool) -> list[DrawTask]:

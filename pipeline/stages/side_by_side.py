@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import Any
 
 from pipeline.comparison.comparability import short
 from pipeline.comparison.verdict import Verdict
-from pipeline.stages.compare import CompareInput, forests, names, write
+from pipeline.stages.compare import CompareInput, forests, names, verdicts_json, write_into
 from pipeline.stages.report import Spread, as_webp, draw, draw_tasks
 from pipeline.stages.reporting.page import page
 from pipeline.stages.reporting.picture import PageImage, Picture
@@ -21,6 +20,7 @@ from pipeline.stages.reporting.source import ReportInput
 from pipeline.stages.reporting.tables import cell, runs_of
 from pipeline.stages.reporting.verdict_tables import conclusions, sentences, verdict_rows
 from pipeline.units import metric_name
+from pipeline.whole_files import folder_set_aside
 
 SHOWN = (
     "headline",
@@ -97,26 +97,26 @@ def side_by_side(
         The folder, with `index.html`, `figures/RUN/*.png` and `*.csv` for either side, and, where something can be
         compared, `verdicts.json` and `forest.png`.
     """
-    figures = folder / "figures"
-    shutil.rmtree(figures, ignore_errors=True)
-    images: dict[str, PageImage] = {}
-    differences: list[Picture] = []
-    if source.compared:
-        write(source.compared, looks, folder)
-        differences = list(forests(source.compared))
-        images |= {
-            picture.name: PageImage(as_webp(folder / f"{picture.name}.png"), picture.finding())
-            for picture in differences
-        }
-    tasks = []
-    for side, pictures in zip(source.sides, source.pictures, strict=True):
-        own = figures / short(side.run_id)
-        own.mkdir(parents=True)
-        tasks += draw_tasks(side, pictures, own, svg=svg)
-    for drawn in spread(draw, tasks):
-        images |= {f"{drawn.run_id}/{name}": image for name, image in drawn.images.items()}
-        advance(len(drawn.images))
-    (folder / "index.html").write_text(_render(source, looks, differences, images), encoding="utf-8")
+    verdicts = verdicts_json(source.compared, looks) if source.compared else ""
+    with folder_set_aside(folder) as aside:
+        images: dict[str, PageImage] = {}
+        differences: list[Picture] = []
+        if source.compared:
+            write_into(source.compared, verdicts, aside)
+            differences = list(forests(source.compared))
+            images |= {
+                picture.name: PageImage(as_webp(aside / f"{picture.name}.png"), picture.finding())
+                for picture in differences
+            }
+        tasks = []
+        for side, pictures in zip(source.sides, source.pictures, strict=True):
+            own = aside / "figures" / short(side.run_id)
+            own.mkdir(parents=True)
+            tasks += draw_tasks(side, pictures, own, svg=svg)
+        for drawn in spread(draw, tasks):
+            images |= {f"{drawn.run_id}/{name}": image for name, image in drawn.images.items()}
+            advance(len(drawn.images))
+        (aside / "index.html").write_text(_render(source, looks, differences, images), encoding="utf-8")
     return folder
 
 

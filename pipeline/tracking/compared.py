@@ -21,7 +21,7 @@ from pipeline.stages.reporting.source import ReportInput
 from pipeline.stages.side_by_side import SideBySide
 from pipeline.tracking import records
 from pipeline.tracking.files import load_split
-from pipeline.tracking.reader import artifacts, check_terms, model_runs, read_comparison, terms_of
+from pipeline.tracking.reader import UNREADABLE, artifacts, check_terms, model_runs, read_comparison, terms_of
 from pipeline.tracking.store import all_runs, connect, one_line
 
 Cell = tuple[str, int]  # dataset and resample
@@ -35,6 +35,7 @@ class _Chosen:
 
     parent: Run
     runs: list[Run]
+    whole: bool  # whether the comparison was named, and so its failed runs with it
 
     @property
     def cells(self) -> set[Cell]:
@@ -95,7 +96,7 @@ def read_side_by_side(given: Sequence[str]) -> SideBySide:
     parents = [_comparison(find_run(client, text)) for text in given]
     run_ids = tuple(parent.info.run_id for parent in parents)
     _check_count(tuple(dict.fromkeys(run_ids)))
-    chosen = [_Chosen(parent, _whole(client, parent)) for parent in parents]
+    chosen = [_Chosen(parent, _whole(client, parent), whole=True) for parent in parents]
     first, second = (read_comparison(run_id) for run_id in run_ids)
     beside = tuple(dict.fromkeys((*first.models, *second.models)))
     first, second = (replace(side, beside=beside) for side in (first, second))
@@ -154,9 +155,17 @@ def _comparable(sides: Sequence[ReportInput], chosen: Sequence[_Chosen]) -> Comp
 
 
 def _entry(side: ReportInput, run_ids: Collection[str]) -> Entry:
-    runs, ledger = (table[table["run_id"].isin(run_ids)] for table in (side.runs, side.ledger))
+    runs, ledger = _with_failed(side.runs, run_ids), side.ledger[side.ledger["run_id"].isin(run_ids)]
     models = tuple(model for model in side.models if model in set(runs["model"]))
     return Entry(side.run_id, models, side.spec, side.metrics, side.shared_tables, side.goal, runs, ledger)
+
+
+def _with_failed(runs: pd.DataFrame, run_ids: Collection[str]) -> pd.DataFrame:
+    """Return the rows of runs, and of those runs of the same datasets and models that failed."""
+    of = ["dataset", "model"]
+    chosen = runs["run_id"].isin(run_ids)
+    beside = pd.MultiIndex.from_frame(runs[of]).isin(pd.MultiIndex.from_frame(runs.loc[chosen, of]))
+    return runs[chosen | (runs["status"] == "FAILED") & beside]
 
 
 def _check_spelling(given: Sequence[str]) -> None:
@@ -195,10 +204,12 @@ def _choose(client: MlflowClient, run_ids: Sequence[str]) -> list[_Chosen]:
     for run_id in run_ids:
         run = client.get_run(run_id)
         if run.data.tags.get(records.ROLE) == "comparison":
-            chosen[run_id, ""] = _Chosen(run, _whole(client, run))
+            chosen[run_id, ""] = _Chosen(run, _whole(client, run), whole=True)
             continue
         parent = comparison_of(client, run, run_ids)
-        chosen.setdefault((parent.info.run_id, run.data.params["model"]), _Chosen(parent, [])).runs.append(run)
+        chosen.setdefault((parent.info.run_id, run.data.params["model"]), _Chosen(parent, [], whole=False)).runs.append(
+            run
+        )
     for run in (run for one in chosen.values() for run in one.runs):
         if records.ROWS not in run.data.tags:
             problem = "doesn't say what its numbers rest on, being of an older version"
@@ -276,9 +287,10 @@ def _read(chosen: Sequence[_Chosen], cells: set[Cell]) -> tuple[Entry, dict[str,
             splits = {name: load_split(name, folder / "data", first.get(name, 0)) for name in experiment.datasets}
             runs = pd.read_csv(folder / "metrics.csv")
             ledger = pd.read_parquet(folder / "predictions.parquet")
-        except (OSError, ValueError) as error:
+        except UNREADABLE as error:
             raise StoreError(f"run {parent.info.run_id} lacks what to compare: {one_line(error)}") from error
-    runs, ledger = (table[table["run_id"].isin(run_ids)] for table in (runs, ledger))
+    ledger = ledger[ledger["run_id"].isin(run_ids)]
+    runs = _with_failed(runs, run_ids) if chosen[0].whole else runs[runs["run_id"].isin(run_ids)]
     present = set(runs["model"])
     entry = Entry(
         run_id=parent.info.run_id,

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
@@ -32,6 +31,7 @@ from pipeline.stages.tables.blocks import raw_frames
 from pipeline.stages.tables.files import complain
 from pipeline.stages.trusted import load_trusted
 from pipeline.tracking.reader import origin_of
+from pipeline.tracking.servable import download_servable
 from pipeline.tracking.served_model import ENCODING, SERVING, named
 from pipeline.tracking.store import connect, one_line
 from pipeline.training.storage import DESCRIPTION, load_network
@@ -93,7 +93,7 @@ def open_predictor(uri: str) -> Iterator[Predictor]:
         try:
             run_id = RUN_URI.fullmatch(uri)
             given = f"runs:/{origin_of(client, client.get_run(run_id[1])).info.run_id}/model" if run_id else uri
-            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=given, dst_path=name))
+            folder = download_servable(given, name)
             metadata = Model.load(str(folder)).metadata or {}
         except (MlflowException, OSError) as error:
             remedy = (

@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import mlflow
@@ -26,10 +26,14 @@ from pipeline.stages.checks import check_data
 from pipeline.stages.evaluate import final_metrics, metrics_of
 from pipeline.stages.reporting.source import ReportInput, Representative, median_runs
 from pipeline.tracking import records
+from pipeline.tracking.checksums import CHECKSUMS, load_checksums, verify
 from pipeline.tracking.files import load_searches, load_split
 from pipeline.tracking.provenance import Provenance
 from pipeline.tracking.store import all_runs, connect, one_line
 from pipeline.training.storage import load_network, load_snapshots
+
+# What reading a damaged file may end in, where no checksum tells of the damage first: runs of older versions have none.
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
 def latest_comparison(experiment: str) -> str:
@@ -86,7 +90,7 @@ def read_comparison(run_id: str) -> ReportInput:
             history = pd.read_parquet(folder / "history.parquet")
             searches = load_searches(folder)
             provenance, changes = _provenance(folder)
-        except (OSError, ValueError) as error:
+        except UNREADABLE as error:
             raise StoreError(f"run {run_id} is not a finished comparison: {one_line(error)}") from error
     metrics = experiment.first_metrics({name: split.dataset.task for name, split in splits.items()})
     return ReportInput(
@@ -206,17 +210,34 @@ def _comparison(client: MlflowClient, run_id: str) -> Run:
 def artifacts(run: Run, path: str = "") -> Iterator[Path]:
     """Return a folder with a run's artifacts, or those under a path, for as long as the block lasts.
 
+    They are what was written: each is held against its checksum. Runs of older versions have none.
+
     Raises
     ------
     StoreError
-        When there are none.
+        When there are none, or one is missing or was damaged.
     """
-    with tempfile.TemporaryDirectory(prefix="photofinish-") as folder:
-        uri = f"{run.info.artifact_uri}/{path}".rstrip("/")
+    run_id = run.info.run_id
+    with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
         try:
-            yield Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
-        except MlflowException as error:
-            raise StoreError(f"artifacts of run {run.info.run_id}: {one_line(error)}") from error
+            folder = _downloaded(f"{run.info.artifact_uri}/{path}".rstrip("/"), name)
+            verify(folder, _checksums(run, name), f"run {run_id}", path)
+            yield folder
+        except (MlflowException, OSError) as error:
+            raise StoreError(f"artifacts of run {run_id}: {one_line(error)}") from error
+
+
+def _checksums(run: Run, folder: str) -> dict[str, str]:
+    """Checksums of a run's artifacts; none of a run that an older version wrote."""
+    uri = str(run.info.artifact_uri)
+    listed = mlflow.artifacts.list_artifacts(artifact_uri=uri)
+    if not any(PurePosixPath(file.path).name == CHECKSUMS for file in listed):
+        return {}
+    return load_checksums(_downloaded(f"{uri}/{CHECKSUMS}", folder), f"run {run.info.run_id}")
+
+
+def _downloaded(uri: str, folder: str) -> Path:
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
 
 
 def origin_of(client: MlflowClient, run: Run) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,8 @@ from pipeline.tracking import records
 from pipeline.tracking.compared import AGAIN, check_spelled, comparison_of, find_run, read_compared
 from pipeline.tracking.descriptions import version_note
 from pipeline.tracking.reader import model_runs
-from pipeline.tracking.store import as_typed, connect, one_line
+from pipeline.tracking.servable import download_servable
+from pipeline.tracking.store import as_typed, connect, one_line, reaching
 
 ALIAS = "champion"
 LONGEST_NAME = 256  # what the registry's tables have room for
@@ -46,6 +48,8 @@ def find_candidate(text: str) -> Contender:
     BadInput
         When there is no such run, it is no finished model run, or another run has the servable model; those that can be
         promoted are named.
+    StoreError
+        When its model can't be read, or was damaged.
     """
     check_spelled(text)
     client = connect()
@@ -58,7 +62,17 @@ def find_candidate(text: str) -> Contender:
     parent = comparison_of(client, run)
     if records.BEST not in run.data.tags:
         raise _is_not_served(run, model_runs(client, parent.info.run_id))
+    _check_whole(run)
     return _contender(run)
+
+
+def _check_whole(run: Run) -> None:
+    """Refuse a model that was damaged in the store."""
+    with tempfile.TemporaryDirectory(prefix="photofinish-") as folder:
+        try:
+            download_servable(f"models:/{_logged_model(run)}", folder)
+        except (MlflowException, OSError) as error:
+            raise StoreError(f"the model of run {run.info.run_id} can't be read: {one_line(error)}") from error
 
 
 def _contender(run: Run) -> Contender:
@@ -149,6 +163,7 @@ def _run_of(client: MlflowClient, champion: Champion) -> Run:
 
 
 @deferred()
+@reaching()
 def register(candidate: Contender, name: str, ruling: Ruling, before: Champion | None) -> str:
     """Register the candidate's model as a new version, and make it champion; returns the version.
 

@@ -15,6 +15,8 @@ from typing import Any
 import mlflow
 import numpy as np
 from mlflow.models import ModelSignature
+from mlflow.models.model import ModelInfo
+from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 
@@ -23,6 +25,7 @@ from pipeline.artifacts import EvaluatedModel, FittedEstimator, Network, Split, 
 from pipeline.stages.baselines.storage import save_estimator
 from pipeline.stages.trusted import save_trusted, trusted_types
 from pipeline.tracking import records
+from pipeline.tracking.checksums import CHECKSUMS, checksums_of, load_checksums, save_checksums, verify
 from pipeline.tracking.served_model import ENCODING, GRAPH, SERVING
 from pipeline.training.storage import save_network
 
@@ -41,9 +44,35 @@ def log_servable(model: EvaluatedModel, split: Split, run_id: str) -> None:
         parts = Path(name)
         _save_parts(network, split, model.label_threshold, parts)
         if isinstance(network, Network) and split.encoding is None:
-            _log_network(network, split, model.label_threshold, parts, about)
+            logged = _log_network(network, split, model.label_threshold, parts, about)
         else:
-            _log_script(network, split, model.label_threshold, parts, about)
+            logged = _log_script(network, split, model.label_threshold, parts, about)
+    _log_checksums(logged.model_id)
+
+
+def _log_checksums(model_id: str) -> None:
+    """Lay the checksums of a logged model's files beside them."""
+    client = MlflowClient()
+    # By its place: by its id, MLflow would add a file of its own to what it downloads.
+    place = client.get_logged_model(model_id).artifact_location
+    with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
+        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=name))
+        save_checksums(checksums_of(folder), folder)
+        client.log_model_artifact(model_id, str(folder / CHECKSUMS))
+
+
+def download_servable(uri: str, folder: str) -> Path:
+    """Download a logged model, each of its files held against its checksum; those of older versions have none.
+
+    Raises
+    ------
+    StoreError
+        When a file is missing, or was damaged.
+    """
+    model = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+    if (model / CHECKSUMS).is_file():
+        verify(model, load_checksums(model / CHECKSUMS, f"model {uri}"), f"model {uri}")
+    return model
 
 
 def _plain(split: Split) -> dict[str, Any]:
@@ -91,11 +120,11 @@ def _save_parts(network: Network | FittedEstimator, split: Split, threshold: flo
     (folder / SERVING).write_text(around + "\n", encoding="utf-8")
 
 
-def _log_network(network: Network, split: Split, threshold: float, parts: Path, about: Mapping[str, Any]) -> None:
+def _log_network(network: Network, split: Split, threshold: float, parts: Path, about: Mapping[str, Any]) -> ModelInfo:
     """Log a network with scaling, threshold and label in one graph."""
     from pipeline.training.serving import ServableModel
 
-    mlflow.pytorch.log_model(
+    logged: ModelInfo = mlflow.pytorch.log_model(
         ServableModel(network, split, threshold),
         name="model",
         serialization_format="pt2",
@@ -103,11 +132,12 @@ def _log_network(network: Network, split: Split, threshold: float, parts: Path, 
         pip_requirements=_requirements("torch", "numpy"),
         **about,
     )
+    return logged
 
 
 def _log_script(
     network: Network | FittedEstimator, split: Split, threshold: float, parts: Path, about: Mapping[str, Any]
-) -> None:
+) -> ModelInfo:
     """Log what our script serves: encoding and estimator as skops, a network as a graph."""
     libraries = ["scikit-learn", "skops", "numpy", "pandas"]
     if isinstance(network, Network):
@@ -115,7 +145,7 @@ def _log_script(
 
         export(network, split, threshold, parts / GRAPH)
         libraries.append("torch")
-    mlflow.pyfunc.log_model(
+    logged: ModelInfo = mlflow.pyfunc.log_model(
         name="model",
         python_model=str(SCRIPT),
         code_paths=[raw_columns.__file__] if split.dataset.columns else None,
@@ -123,6 +153,7 @@ def _log_script(
         pip_requirements=_requirements(*libraries),
         **about,
     )
+    return logged
 
 
 def _around(split: Split, threshold: float) -> dict[str, Any]:

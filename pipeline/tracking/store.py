@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import re
 import shlex
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from mlflow.tracking import MlflowClient
 from requests import RequestException
 
 from pipeline import databases
-from pipeline.errors import StoreError
+from pipeline.errors import DiskError, StoreError
 
 FEW_RETRIES = 2  # MLflow waits 0 and 4 seconds before them
 
@@ -58,7 +59,7 @@ def connect() -> MlflowClient:
         with databases.one_at_a_time(uri):
             return _open(uri)
     except Exception as error:  # drivers and HTTP clients raise errors of their own
-        raise unusable(uri, error) from error
+        raise unusable(error) from error
 
 
 def _open(uri: str) -> MlflowClient:
@@ -76,7 +77,7 @@ def _open(uri: str) -> MlflowClient:
 
 
 @contextmanager
-def reaching(uri: str) -> Iterator[None]:
+def reaching() -> Iterator[None]:
     """Turn what MLflow raises when a store fails, or no longer answers, into one line.
 
     MLflow has tried again by then: for some four minutes, unless MLFLOW_HTTP_REQUEST_MAX_RETRIES says otherwise.
@@ -85,11 +86,17 @@ def reaching(uri: str) -> Iterator[None]:
     ------
     StoreError
         In its place.
+    DiskError
+        When artifacts can't be written.
     """
     try:
         yield
     except (MlflowException, RequestException) as error:
-        raise unusable(uri, error) from error
+        raise unusable(error) from error
+    except OSError as error:
+        if not DiskError.speaks_of(error):
+            raise
+        raise DiskError.of(error) from error
 
 
 @contextmanager
@@ -106,8 +113,9 @@ def impatient() -> Iterator[None]:
             os.environ[name] = before
 
 
-def unusable(uri: str, error: Exception) -> StoreError:
+def unusable(error: Exception) -> StoreError:
     """Return the line about a store that doesn't answer as it should."""
+    uri = tracking_uri()
     if databases.is_locked(error):
         return StoreError(databases.locked(f"the tracking store {uri}"))
     return StoreError(f"the tracking store {uri} can't be used: {one_line(error)}")
@@ -136,7 +144,11 @@ def _all_experiments(client: MlflowClient) -> Iterator[Experiment]:
         token = page.token or ""
 
 
+# What SQLAlchemy tells beyond what happened: which statement, with which values, where to read about it.
+_ABOUT_SQL = re.compile(r"\(raised as a result of [^)]*\) |\[SQL: .*|\(Background on this error .*")
+
+
 def one_line(error: BaseException | None) -> str:
     """Return an error's message without its line breaks, or its kind when it has none."""
     text = error.message if isinstance(error, MlflowException) else str(error)
-    return " ".join(text.split())[:500] or type(error).__name__
+    return _ABOUT_SQL.sub("", " ".join(text.split())).strip()[:500] or type(error).__name__

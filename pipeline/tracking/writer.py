@@ -34,6 +34,7 @@ from pipeline.stages.train import TrainTask
 from pipeline.stages.tune import SearchPlan
 from pipeline.tracking import lease, records
 from pipeline.tracking.afterwards import set_status_afterwards
+from pipeline.tracking.checksums import CHECKSUMS, checksums_of, load_checksums, save_checksums
 from pipeline.tracking.files import save_searches, save_split
 from pipeline.tracking.looks import earlier_compare, looks_at
 from pipeline.tracking.provenance import Provenance
@@ -51,7 +52,7 @@ from pipeline.tracking.resume import (
     take_up,
 )
 from pipeline.tracking.servable import log_servable
-from pipeline.tracking.store import all_runs, connect, impatient, one_line, reaching, tracking_uri
+from pipeline.tracking.store import all_runs, connect, impatient, one_line, reaching
 from pipeline.training.storage import save_history, save_network, save_snapshots
 
 METRICS_PER_BATCH = 1000  # MLflow's limits on one log_batch call
@@ -82,6 +83,7 @@ class ComparisonWriter:
         self._search_runs: dict[str, str] = {}  # study → run id
         self._earlier_searches = search_runs_of(client, parent.info.run_id) if continued else {}
         self._looks: dict[str, set[str]] = {}  # dataset → digests of the final rows looked at
+        self._checksums: dict[str, dict[str, str]] = {}  # run id → those of its artifacts
         self.run_id: str = parent.info.run_id
         self.experiment_id: str = parent.info.experiment_id
 
@@ -296,6 +298,7 @@ class ComparisonWriter:
             run_name=record.tags[records.RUN_NAME],
         )
         run_id: str = run.info.run_id
+        self._checksums[run_id] = {}
         self._open_children.append(run_id)
         return run_id
 
@@ -310,7 +313,7 @@ class ComparisonWriter:
     @deferred()
     def write_tables(self, folder: Path) -> None:
         """Log the tables of all model runs to the parent."""
-        self._client.log_artifacts(self.run_id, str(folder))
+        self._log_files(self.run_id, folder)
 
     @deferred()
     def write_report(self, folder: Path) -> None:
@@ -348,7 +351,22 @@ class ComparisonWriter:
         """Return a folder whose files become artifacts of a run when the block ends well."""
         with tempfile.TemporaryDirectory(prefix="photofinish-") as folder:
             yield Path(folder)
-            self._client.log_artifacts(run_id, folder)
+            self._log_files(run_id, Path(folder))
+
+    def _log_files(self, run_id: str, folder: Path) -> None:
+        """Log a folder's files, and their checksums beside those of what the run has already."""
+        if run_id not in self._checksums:
+            self._checksums[run_id] = self._logged_checksums(run_id)
+        self._checksums[run_id] |= checksums_of(folder)
+        save_checksums(self._checksums[run_id], folder)
+        self._client.log_artifacts(run_id, str(folder))
+
+    def _logged_checksums(self, run_id: str) -> dict[str, str]:
+        if not any(file.path == CHECKSUMS for file in self._client.list_artifacts(run_id)):
+            return {}
+        with tempfile.TemporaryDirectory(prefix="photofinish-") as folder:
+            file = Path(self._client.download_artifacts(run_id, CHECKSUMS, folder))
+            return load_checksums(file, f"run {run_id}")
 
 
 @contextmanager
@@ -380,8 +398,10 @@ def open_comparison(
         When another process runs the same experiment; nothing was created then.
     StoreError
         When the store can't be reached, in the block too, or the experiment was deleted in it.
+    DiskError
+        When artifacts can't be written.
     """
-    with reaching(tracking_uri()):
+    with reaching():
         client = connect()
         with deferred():
             given = os.environ.get("MLFLOW_RUN_ID", "")
@@ -422,6 +442,7 @@ def _open(client: MlflowClient, there: Run | None, experiment_id: str, name: str
 
 
 @deferred()
+@reaching()
 def write_compare(
     run_ids: Sequence[str], rows: Mapping[str, Collection[str]], looks: Mapping[str, int], folder: Path
 ) -> None:

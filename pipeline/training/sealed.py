@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from pipeline.errors import StoreError
+from pipeline.whole_files import set_aside
 
 FORMAT = "photofinish-sealed-1"
 SUFFIX = ".sealed"
@@ -25,7 +25,7 @@ def write_sealed(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], about: 
 
     Raises
     ------
-    StoreError
+    DiskError
         When it can't be written; what was there before is there still.
     """
     described = json.dumps({"format": FORMAT, **about}).encode()
@@ -33,17 +33,9 @@ def write_sealed(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], about: 
         {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         | {ABOUT: np.frombuffer(described, np.uint8)}
     )
-    aside = path.with_name(f"{path.name}.{os.getpid()}")  # two processes may write the same
-    try:
+    with set_aside(path) as aside:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            file.write(_digest(packed) + packed)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise StoreError(f"{path} can't be written: {error.strerror or error}") from error
+        aside.write_bytes(_digest(packed) + packed)
 
 
 def read_sealed(path: Path) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:

@@ -122,7 +122,7 @@ def test_draws_of_one_table_widen_the_interval() -> None:
                 keys = {"dataset": "iris", "model": model, "seed": seed, "run_id": "", "resample": resample}
                 frames.append(pd.DataFrame(keys | columns | {f"p_{k}": chances[:, k] for k in range(3)}))
     ledger = pd.concat(frames)
-    runs = pd.DataFrame({"dataset": "iris", "model": ["a", "b"], "status": "FINISHED", "parameters": 1})
+    runs = pd.DataFrame({"dataset": "iris", "model": ["a", "b"], "seed": 0, "status": "FINISHED", "parameters": 1})
     runs = runs.assign(train_seconds=1.0, predict_seconds=1.0)
     widths = []
     for shared in ((), ("iris",)):

@@ -28,6 +28,7 @@ ONE = Verdict(
     decision="better",
     method="two-way random effects",
     seeds=(3, 3),
+    seeds_asked=(3, 3),
     rows=200,
     groups=None,
     resamples=1,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import ColumnKind, Floats
+from pipeline.artifacts import LARGEST, ColumnKind, Floats
 from pipeline.errors import BadInput
 from pipeline.raw_columns import ISO, dates_of
 from pipeline.stages.tables.dates import Unclear, date_format, like_dates, mostly_dates
@@ -111,7 +111,7 @@ def recognise(
     Raises
     ------
     BadInput
-        When it has no values, infinite ones, some of another kind than most, or none that can be learned from.
+        When it has no values, infinite or too large ones, some of another kind than most, or none to learn from.
     """
     read = _recognised(cells, name, _decoded(column), as_category, mixed)
     if isinstance(read, Raw) and not read.values.notna().any():
@@ -163,7 +163,7 @@ def read_as(cells: Cells, name: str, column: pa.ChunkedArray, kind: ColumnKind, 
     Raises
     ------
     BadInput
-        Naming the first row whose value is of another kind, or infinite.
+        Naming the first row whose value is of another kind, infinite or too large.
     """
     import pandas as pd
 
@@ -327,13 +327,15 @@ def _numbers(texts: pa.Array, decimal: str) -> npt.NDArray[np.float64]:
 
 
 def _checked(cells: Cells, name: str, numbers: Floats) -> Floats:
-    """Refuse infinities, and take out numbers that mean "missing"."""
+    """Refuse infinities and what single precision can't hold, and take out numbers that mean "missing"."""
     if cells.missing_numbers:
         numbers = np.where(np.isin(numbers, cells.missing_numbers), np.nan, numbers)
-    infinite = np.flatnonzero(np.isinf(numbers))
-    if len(infinite):
+    beyond = np.flatnonzero(np.abs(numbers) > LARGEST)
+    if len(beyond):
+        value = numbers[beyond[0]]
+        problem = f"{value} is not finite" if np.isinf(value) else f"{value} is too large (beyond ±{LARGEST:.2g})"
         remedy = "correct it, or leave it empty where it is missing"
-        raise cells.complain(name, f"{numbers[infinite[0]]} is not finite", remedy, int(infinite[0]))
+        raise cells.complain(name, problem, remedy, int(beyond[0]))
     return numbers
 
 
