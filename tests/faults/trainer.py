@@ -55,7 +55,7 @@ def die_in_the_write() -> None:
 
     def sync(file: int) -> None:
         written.append(file)
-        if len(written) == 2:
+        if len(written) == 3:  # after a file and the folder that it lies in
             os.ftruncate(file, os.fstat(file).st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
 
