@@ -53,7 +53,7 @@ def connect() -> MlflowClient:
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     except Exception as error:  # drivers and HTTP clients raise errors of their own
-        raise StoreError(f"the tracking store {uri} can't be used: {one_line(error)}") from error
+        raise _unusable(uri, error) from error
     return client
 
 
@@ -71,7 +71,13 @@ def reaching(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException) as error:
-        raise StoreError(f"the tracking store {uri}: {one_line(error)}") from error
+        raise _unusable(uri, error) from error
+
+
+def _unusable(uri: str, error: Exception) -> StoreError:
+    text = one_line(error)
+    away = "Max retries exceeded" in text  # urllib3's words; what follows them is no help to anyone
+    return StoreError(f"the tracking store {uri} " + ("doesn't answer" if away else f"can't be used: {text}"))
 
 
 @contextmanager
