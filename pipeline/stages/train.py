@@ -34,9 +34,7 @@ class TrainTask:
     device: str  # "cpu" or "cuda"
     memory: int | None = None  # bytes for the buffers of a stack of networks; None: a share of what is free
     goal: Goal = HALF  # of the threshold: changes no weight, but what is measured at it
-    checkpoints: Path | None = (
-        None  # this population's folder, to keep it in while it trains and go on from; None: none
-    )
+    checkpoints: Path | None = None  # folder to keep this population in while it trains, and to go on from
 
 
 def train(task: TrainTask, announce: Callable[[Population], None] | None = None) -> list[TrainedModel]:
@@ -95,10 +93,13 @@ def fingerprint(split: Split, candidate: Candidate, seed: int, goal: Goal = HALF
 
 
 def population_identity(task: TrainTask) -> str:
-    """SHA-256 over everything that determines the values of a task's model runs but for their seeds."""
-    if isinstance(task.candidate, Baseline):
-        return baseline_fingerprint(task.split, task.candidate, 0, task.goal)
-    return fingerprint(task.split, task.candidate, 0, task.goal)
+    """SHA-256 over a task's names and everything that determines the values of its model runs but for their seeds."""
+    candidate = task.candidate
+    if isinstance(candidate, Baseline):
+        of_seed_0 = baseline_fingerprint(task.split, candidate, 0, task.goal)
+    else:
+        of_seed_0 = fingerprint(task.split, candidate, 0, task.goal)
+    return hashlib.sha256(json.dumps([candidate.dataset, candidate.model, of_seed_0]).encode()).hexdigest()
 
 
 def check_memory(task: TrainTask) -> None:

@@ -82,7 +82,7 @@ def _unusable(uri: str, error: Exception) -> StoreError:
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """Have MLflow give up within seconds where a server doesn't answer."""
+    """Have MLflow give up within seconds where a server doesn't answer: for what is well to have, and no more."""
     name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
     before = os.environ.get(name)
     os.environ[name] = str(min(int(before or FEW_RETRIES), FEW_RETRIES))
