@@ -32,6 +32,8 @@ from tests.test_mlflow_ui import wait_for
 pytestmark = pytest.mark.slow
 CHANCE = ["run_id", "train_seconds", "predict_seconds"]  # columns that differ from run to run
 
+CIRCLES = "".join(line for line in TINY.splitlines(keepends=True) if "blobs" not in line)  # half of it is quicker
+
 LONG = """\
 name: long
 datasets:
@@ -142,7 +144,7 @@ def assert_like_undisturbed(folder: Path, address: str, name: str, undisturbed: 
     (parent,), children = runs_in(address, name)
     assert {one.info.status for one in (parent, *children)} == {"FINISHED"}
     places = [(one.data.params["dataset"], one.data.params["model"], int(one.data.params["seed"])) for one in children]
-    assert len(places) == len(set(places)) == 12
+    assert len(places) == len(set(places)) == 6
     client = MlflowClient(address)
     for place, one in zip(places, children, strict=True):
         twin = undisturbed.child(*place)
@@ -152,8 +154,9 @@ def assert_like_undisturbed(folder: Path, address: str, name: str, undisturbed: 
         ]
         assert curve[0] == curve[1]
     table = Path(client.download_artifacts(parent.info.run_id, "metrics.csv", str(folder)))
-    tables = [pd.read_csv(file) for file in (table, undisturbed.report / "metrics.csv")]
-    pd.testing.assert_frame_equal(*(table.drop(columns=CHANCE) for table in tables), check_exact=True)
+    expected = pd.read_csv(undisturbed.report / "metrics.csv").query("dataset == 'circles'")
+    found, expected = (one.drop(columns=CHANCE) for one in (pd.read_csv(table), expected))
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
 
 
 def test_mlflow_asks_again_for_more_than_a_minute() -> None:
@@ -168,7 +171,7 @@ def test_mlflow_asks_again_for_more_than_a_minute() -> None:
 
 def test_away_for_some_seconds(tmp_path: Path, server: Server, finished: Finished) -> None:
     """The server is killed between two model runs and comes back: the run ends well, and everything is there once."""
-    with running(tmp_path, server.address, TINY, MLFLOW_EXPERIMENT_NAME="seconds") as process:
+    with running(tmp_path, server.address, CIRCLES, MLFLOW_EXPERIMENT_NAME="seconds") as process:
         server.wait_for("metrics JOIN runs USING (run_uuid)", "seconds", process)
         server.stop()
         time.sleep(3)
@@ -226,7 +229,7 @@ def test_an_answer_that_gets_lost_leaves_no_second_run(tmp_path: Path, server: S
     """Where the server has made a comparison or a model run and its answer gets lost, there is one of it in the end."""
     with (
         losing_answers(server.port, {1, 4}) as (address, lost),
-        running(tmp_path, address, TINY, MLFLOW_EXPERIMENT_NAME="answer") as process,
+        running(tmp_path, address, CIRCLES, MLFLOW_EXPERIMENT_NAME="answer") as process,
     ):
         _, printed = process.communicate(timeout=200)
     assert process.returncode == 0, printed
