@@ -34,7 +34,7 @@ class TrainTask:
     device: str  # "cpu" or "cuda"
     memory: int | None = None  # bytes for the buffers of a stack of networks; None: a share of what is free
     goal: Goal = HALF  # of the threshold: changes no weight, but what is measured at it
-    checkpoints: Path | None = None  # this population's folder: kept there while it trains, and gone on with
+    checkpoints: Path | None = None  # folder to keep this population in while it trains, and to go on from
 
 
 def train(task: TrainTask, announce: Callable[[Population], None] | None = None) -> list[TrainedModel]:
@@ -107,8 +107,9 @@ def task_params(task: TrainTask, seed: int) -> dict[str, Any]:
 
 
 def population_identity(task: TrainTask) -> str:
-    """SHA-256 over everything that determines the values of a task's model runs but for their seeds."""
-    return task_fingerprint(task, seed=0)
+    """SHA-256 over a task's names and everything that determines the values of its model runs but for their seeds."""
+    named = [task.candidate.dataset, task.candidate.model, task_fingerprint(task, seed=0)]
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
 
 def check_memory(task: TrainTask) -> None:

@@ -101,7 +101,7 @@ def reaching() -> Iterator[None]:
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """Have MLflow give up within seconds where a server doesn't answer."""
+    """Have MLflow give up within seconds where a server doesn't answer: for what is well to have, and no more."""
     name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
     before = os.environ.get(name)
     os.environ[name] = str(min(int(before or FEW_RETRIES), FEW_RETRIES))
@@ -118,7 +118,9 @@ def unusable(error: Exception) -> StoreError:
     uri = tracking_uri()
     if databases.is_locked(error):
         return StoreError(databases.locked(f"the tracking store {uri}"))
-    return StoreError(f"the tracking store {uri} can't be used: {one_line(error)}")
+    text = one_line(error)
+    away = "Max retries exceeded" in text  # urllib3's words; what follows them is no help to anyone
+    return StoreError(f"the tracking store {uri} " + ("doesn't answer" if away else f"can't be used: {text}"))
 
 
 def all_runs(client: MlflowClient, filter_string: str) -> Iterator[Run]:

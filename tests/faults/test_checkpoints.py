@@ -83,7 +83,7 @@ def test_damaged_checkpoints_are_trained_again(
 
     All numbers are those of before.
     """
-    command = ["run", "tiny.yaml", "--until", "evaluate"]
+    command = ["run", "tiny.yaml", "--until", "evaluate", "--seeds", "1"]
     with monkeypatch.context() as patch:  # as if it had been killed between the mark of completion and the deletion
         patch.setattr(runner, "_put_away", lambda *_, **__: None)
         table = run_and_read(command, "first", patch)

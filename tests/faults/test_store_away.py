@@ -32,6 +32,8 @@ from tests.test_mlflow_ui import wait_for
 pytestmark = pytest.mark.slow
 CHANCE = ["run_id", "train_seconds", "predict_seconds"]  # columns that differ from run to run
 
+CIRCLES = "".join(line for line in TINY.splitlines(keepends=True) if "blobs" not in line)  # half of it is quicker
+
 LONG = """\
 name: long
 datasets:
@@ -81,7 +83,7 @@ class Server:
 
     def wait_for(self, rows: str, name: str, process: subprocess.Popen[str], seconds: float = 120) -> None:
         """Wait until the runs of an MLflow experiment have rows in a table of the database."""
-        query = f"SELECT 1 FROM {rows} JOIN experiments USING (experiment_id) WHERE name = '{name}'"
+        query = f"SELECT 1 FROM {rows} JOIN experiments USING (experiment_id) WHERE experiments.name = '{name}'"
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             assert process.poll() is None, process.communicate()
@@ -107,10 +109,11 @@ def server(started: Server) -> Server:
     return started
 
 
-def run(folder: Path, address: str, text: str, **settings: str) -> subprocess.Popen[str]:
+@contextmanager
+def running(folder: Path, address: str, text: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
     (folder / "tiny.yaml").write_text(text, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "MLFLOW_TRACKING_URI": address, **settings}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", "run", "tiny.yaml", "--until", "evaluate"],
         cwd=folder,
         env=environment,
@@ -118,6 +121,11 @@ def run(folder: Path, address: str, text: str, **settings: str) -> subprocess.Po
         stderr=subprocess.PIPE,
         text=True,
     )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def runs_in(address: str, name: str) -> tuple[list[Run], list[Run]]:
@@ -136,7 +144,7 @@ def assert_like_undisturbed(folder: Path, address: str, name: str, undisturbed: 
     (parent,), children = runs_in(address, name)
     assert {one.info.status for one in (parent, *children)} == {"FINISHED"}
     places = [(one.data.params["dataset"], one.data.params["model"], int(one.data.params["seed"])) for one in children]
-    assert len(places) == len(set(places)) == 12
+    assert len(places) == len(set(places)) == 6
     client = MlflowClient(address)
     for place, one in zip(places, children, strict=True):
         twin = undisturbed.child(*place)
@@ -146,8 +154,11 @@ def assert_like_undisturbed(folder: Path, address: str, name: str, undisturbed: 
         ]
         assert curve[0] == curve[1]
     table = Path(client.download_artifacts(parent.info.run_id, "metrics.csv", str(folder)))
-    tables = [pd.read_csv(file) for file in (table, undisturbed.report / "metrics.csv")]
-    pd.testing.assert_frame_equal(*(table.drop(columns=CHANCE) for table in tables), check_exact=True)
+    found, expected = (
+        pd.read_csv(file, dtype=str).query("dataset == 'circles'").drop(columns=CHANCE)
+        for file in (table, undisturbed.report / "metrics.csv")
+    )
+    pd.testing.assert_frame_equal(found, expected)
 
 
 def test_mlflow_asks_again_for_more_than_a_minute() -> None:
@@ -162,13 +173,13 @@ def test_mlflow_asks_again_for_more_than_a_minute() -> None:
 
 def test_away_for_some_seconds(tmp_path: Path, server: Server, finished: Finished) -> None:
     """The server is killed between two model runs and comes back: the run ends well, and everything is there once."""
-    process = run(tmp_path, server.address, TINY, MLFLOW_EXPERIMENT_NAME="seconds")
-    server.wait_for("tags JOIN runs USING (run_uuid)", "seconds", process)
-    server.stop()
-    time.sleep(3)
-    assert process.poll() is None
-    server.start()
-    _, printed = process.communicate(timeout=200)
+    with running(tmp_path, server.address, CIRCLES, MLFLOW_EXPERIMENT_NAME="seconds") as process:
+        server.wait_for("metrics JOIN runs USING (run_uuid)", "seconds", process)
+        server.stop()
+        time.sleep(3)
+        assert process.poll() is None
+        server.start()
+        _, printed = process.communicate(timeout=200)
     assert process.returncode == 0, printed
     assert_like_undisturbed(tmp_path, server.address, "seconds", finished)
 
@@ -180,16 +191,18 @@ def test_away_for_good(
 
     The next run sends what waits, each model run once, as it was trained, and trains nothing.
     """
-    process = run(tmp_path, server.address, LONG, MLFLOW_EXPERIMENT_NAME="good", MLFLOW_HTTP_REQUEST_MAX_RETRIES="1")
-    server.wait_for("inputs JOIN runs ON destination_id = run_uuid", "good", process)
-    server.stop()
-    _, printed = process.communicate(timeout=200)
+    settings = {"MLFLOW_EXPERIMENT_NAME": "good", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+    with running(tmp_path, server.address, LONG, **settings) as process:
+        server.wait_for("inputs JOIN runs ON destination_id = run_uuid", "good", process)
+        server.stop()
+        _, printed = process.communicate(timeout=200)
     ended = time.time()
     assert process.returncode == 1, printed
     assert "Traceback" not in printed
-    last = printed.splitlines()[-1]
-    assert last.startswith(f"photofinish: the tracking store {server.address}")
-    assert last.endswith("waits in .photofinish/checkpoints, and the next run sends it first")
+    assert printed.splitlines()[-1] == (
+        f"photofinish: the tracking store {server.address} doesn't answer;"
+        " what was trained waits in .photofinish/checkpoints, and the next run sends it first"
+    )
 
     server.start()
 
@@ -216,8 +229,10 @@ def test_away_for_good(
 
 def test_an_answer_that_gets_lost_leaves_no_second_run(tmp_path: Path, server: Server, finished: Finished) -> None:
     """Where the server has made a comparison or a model run and its answer gets lost, there is one of it in the end."""
-    with losing_answers(server.port, {1, 4}) as (address, lost):
-        process = run(tmp_path, address, TINY, MLFLOW_EXPERIMENT_NAME="answer")
+    with (
+        losing_answers(server.port, {1, 4}) as (address, lost),
+        running(tmp_path, address, CIRCLES, MLFLOW_EXPERIMENT_NAME="answer") as process,
+    ):
         _, printed = process.communicate(timeout=200)
     assert process.returncode == 0, printed
     assert len(lost) == 2
