@@ -240,7 +240,9 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--storage", metavar="URL", help="Optuna's storage (default PHOTOFINISH_STORAGE, else sqlite:///optuna.db)"
     )
-    parser.add_argument("--fresh", action="store_true", help="delete what earlier searches have found, and search anew")
+    parser.add_argument(
+        "--fresh", action="store_true", help="reuse no model run; delete what searches have found, and search anew"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train")
     parser.add_argument(
         "--memory",

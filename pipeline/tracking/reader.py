@@ -80,12 +80,13 @@ def read_comparison(run_id: str) -> ReportInput:
         try:
             experiment = check_experiment(read_yaml(folder / "experiment.yaml"), f"run {run_id}: experiment.yaml")
             splits = {name: load_split(name, folder / "data") for name in experiment.datasets}
-            runs = pd.read_csv(folder / "metrics.csv", keep_default_na=True)
+            runs = pd.read_csv(folder / "metrics.csv", keep_default_na=True, dtype={"reused_from": "str"})
             ledger = pd.read_parquet(folder / "predictions.parquet")
             if "threshold" not in ledger:  # made before there was a choice
                 ledger["threshold"] = runs["threshold_low"] = runs["threshold_high"] = 0.5
             if "reused_from" not in runs:  # made before runs were reused
                 runs["reused_from"] = ""
+            runs = runs.fillna({"reused_from": ""})
             runs = _with_later_metrics(runs, ledger, splits)
             history = pd.read_parquet(folder / "history.parquet")
             searches = load_searches(folder)

@@ -318,3 +318,62 @@ def test_run_whose_artifacts_are_gone_is_trained_again(small: Path, capsys: pyte
     assert "photofinish.reused_from" not in again.data.tags
     assert again.data.metrics["test/log_loss"] == lost.data.metrics["test/log_loss"]
     assert_one_best(runs, newest(runs))
+
+
+@pytest.mark.slow
+def test_mlflow_run_takes_over_what_was_interrupted(workspace: Path) -> None:
+    """`mlflow run` makes a new run, which takes the complete model runs of the interrupted one over and ends the rest.
+
+    The interrupted one is closed, and names its successor; the look at test rows goes along.
+    """
+    for name in ("MLproject", "conda.yaml"):
+        shutil.copy(REPOSITORY / name, workspace)
+    (workspace / "tiny.yaml").write_text(SMALL, encoding="utf-8")
+    assert killed(workspace, "mark:4", *EVALUATE)
+    kept = {run.info.run_id for run in runs_of(workspace)[1] if "photofinish.status" in run.data.tags}
+    bin_folder = Path(sys.executable).parent
+    environment = {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY)}
+    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{workspace / 'mlflow.db'}"
+    done = subprocess.run(
+        [
+            *(str(bin_folder / "mlflow"), "run", ".", "--env-manager", "local", "--experiment-name", "tiny"),
+            *("-e", "evaluate", "-P", "experiment=tiny.yaml"),
+        ],
+        cwd=workspace,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 of 8 model runs are complete" in done.stderr
+    client, runs = runs_of(workspace)
+    (old,) = (run for run in by_role(runs, "comparison") if "photofinish.continued_in" in run.data.tags)
+    (new,) = (run for run in by_role(runs, "comparison") if run is not old)
+    assert old.data.tags["photofinish.continued_in"] == new.info.run_id
+    assert old.info.status == "KILLED"
+    assert old.data.tags["photofinish.reason"] == f"interrupted; {new.info.run_id} goes on"
+    assert new.info.status == "FINISHED"
+    assert reused(runs, new) == set()
+    assert len(children(runs, new)) == 8
+    assert children(runs, old) == {}
+    assert kept < {run.info.run_id for run in children(runs, new).values()}
+    assert {key: value for key, value in new.data.metrics.items() if key.startswith("looks/")} == {
+        "looks/moons": 1.0,
+        "looks/iris": 1.0,
+    }
+    assert_once(client, runs)
+    assert_one_best(runs, new)
+
+
+def test_interrupted_comparison_of_something_else_stays_as_it_is(small: Path) -> None:
+    """What is to do something else doesn't go on with an interrupted comparison, but reuses what is complete in it."""
+    client, runs = runs_of(small)
+    parent = newest(runs)
+    client.set_terminated(parent.info.run_id, "KILLED")
+    assert main([*EVALUATE, "--set", "models.linear.training.lr=0.01"]) == 0
+    _, runs = runs_of(small)
+    assert client.get_run(parent.info.run_id).info.status == "KILLED"
+    assert len(children(runs, parent)) == 8
+    assert {model for _, model, _ in reused(runs, newest(runs))} == {"relu"}

@@ -42,7 +42,7 @@ def trained() -> tuple[dict, pd.DataFrame, pd.DataFrame]:
         for run in train(TrainTask(one, settle(one, name, spec), (0, 1, 2), "cpu"))
     ]
     run_ids = {run_key(model.trained): "-".join(map(str, run_key(model.trained))) for model in models}
-    return splits, runs_frame(models, run_ids), ledger_frame(models, run_ids)
+    return splits, runs_frame(models, run_ids, {}), ledger_frame(models, run_ids)
 
 
 def judged(trained: tuple[dict, pd.DataFrame, pd.DataFrame], **spec: object):

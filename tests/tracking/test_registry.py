@@ -179,7 +179,7 @@ def test_a_better_model_becomes_champion(store: Store, capsys: pytest.CaptureFix
     assert look.info.run_name == f"compare · {linear[:8]} · {relu[:8]}"
     assert [file.path for file in store.client.list_artifacts(look.info.run_id)] == ["verdicts.json"]
     assert main(["compare", linear, relu]) == 0
-    assert look.data.metrics["looks/circles"] == 5  # of three comparisons and two of `compare`
+    assert look.data.metrics["looks/circles"] == 4  # of two comparisons that trained on these data and two of `compare`
     assert not Path("reports", "compare").exists()
 
 

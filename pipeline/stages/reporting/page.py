@@ -153,7 +153,7 @@ def _made(source: ReportInput) -> dict[str, Any]:
     for name, split in source.splits.items():
         sizes = (len(split.rows(part)) for part in ("train", "validation", "test"))
         data.append((name, *sizes, source.looks.get(name, "not counted"), split.dataset.digest))
-    runs = source.runs[["dataset", "model", "seed", "run_id", "status", "reused_from"]].fillna({"reused_from": ""})
+    runs = source.runs[["dataset", "model", "seed", "run_id", "status", "reused_from"]]
     return {
         "data": data,
         "representatives": [(*key, one.seed, one.run_id) for key, one in source.representatives.items()],

@@ -34,7 +34,7 @@ def report_source(
     ]
     evaluated = [evaluate(splits[one.dataset], one) for one in trained]
     run_ids = {run_key(one): f"{one.dataset}-{one.model}-{one.seed}" for one in trained}
-    runs = runs_frame(evaluated, run_ids)
+    runs = runs_frame(evaluated, run_ids, {})
     metrics = experiment.first_metrics({name: made.dataset.task for name, made in splits.items()})
     by_key = {run_key(one): one for one in trained}
     return ReportInput(
