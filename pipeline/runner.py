@@ -376,7 +376,7 @@ def _write_population(
         model = evaluate(task.split, run_of, task.goal) if evaluated else EvaluatedModel(run_of)
         if pictures is not None:
             comparison.write_evaluation(model, task.split, run_id, pictures.draw(model))
-        if run_of is best:
+        if run_of is best and model.trained.failure is None:
             comparison.write_servable(model, task.split, run_id)
             progress.best[run_of.dataset, run_of.model] = run_id
         comparison.finish(model, run_id, evaluated=evaluated)
