@@ -491,7 +491,7 @@ def _write_population(
             model = evaluate(split, run_of, task.goal) if evaluated else EvaluatedModel(run_of)
             if pictures is not None:
                 comparison.write_evaluation(model, split, run_id, pictures.draw(model))
-        if run_of is best:
+        if run_of is best and model.trained.failure is None:
             if not (again and again.is_best):
                 comparison.write_servable(model, split, run_id, again.origin if again else None)
             progress.best[run_of.dataset, run_of.model] = run_id

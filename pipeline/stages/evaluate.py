@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,19 +52,48 @@ LATENCY_CALLS = 20
 def evaluate(split: Split, trained: TrainedModel, goal: Goal = HALF) -> EvaluatedModel:
     """Predict, choose the threshold for a goal, and measure with it on the final rows.
 
-    A run that failed has neither predictions nor numbers.
+    A run that failed has neither predictions nor numbers; one whose predictions aren't finite has failed.
     """
     if trained.failure is not None:
         return EvaluatedModel(trained)
     import pandas as pd
 
-    threshold = _threshold(split, trained, goal)
+    try:
+        answers = _answers(split, trained.network)
+    except FloatingPointError as error:
+        return EvaluatedModel(replace(trained, failure=str(error)))
+    threshold = _threshold(split, answers, goal)
     value = threshold.value if threshold else np.nan
-    # scikit-learn predicts no table without rows
-    parts: list[Part] = [part for part in ("validation", "test") if len(split.rows(part))]
-    predictions = pd.concat([_prediction_frame(split, trained, part, value) for part in parts], ignore_index=True)
+    predictions = pd.concat(
+        [_prediction_frame(split, part, predicted, value) for part, predicted in answers.items()], ignore_index=True
+    )
     metrics = {**final_metrics(split, predictions, value), **best_epoch(trained)}
     return EvaluatedModel(trained, metrics, predictions, threshold, _latency(split, trained.network))
+
+
+def _answers(split: Split, network: Network | FittedEstimator) -> dict[Part, Floats]:
+    """Predictions of the validation and of the test rows, as far as there are any.
+
+    Raises
+    ------
+    FloatingPointError
+        When a row has no finite prediction, as where its values lie far outside those of the training rows.
+    """
+    answers: dict[Part, Floats] = {}
+    # scikit-learn predicts no table without rows
+    parts: list[Part] = [part for part in ("validation", "test") if len(split.rows(part))]
+    for part in parts:
+        rows = split.rows(part)
+        with np.errstate(over="ignore"):  # to infinity, which is what is looked for
+            scaled = split.scaled_features(rows)
+        bounded = np.isfinite(scaled).all(axis=1)
+        if bounded.all():  # an estimator of scikit-learn would raise an error
+            answers[part] = predict(network, split, rows)
+            bounded = np.isfinite(answers[part].reshape(len(rows), -1)).all(axis=1)
+        if not bounded.all():
+            count = f"{(~bounded).sum():,} of {len(rows):,} {part} rows"
+            raise FloatingPointError(f"the prediction of {count} became infinite or not a number")
+    return answers
 
 
 def _latency(split: Split, network: Network | FittedEstimator) -> float:
@@ -193,12 +224,12 @@ def class_probabilities(predictions: pd.DataFrame) -> Floats:
     return probabilities
 
 
-def _threshold(split: Split, trained: TrainedModel, goal: Goal) -> Threshold | None:
+def _threshold(split: Split, answers: Mapping[Part, Floats], goal: Goal) -> Threshold | None:
     """Choose on the validation rows; None unless there are two classes."""
     if split.dataset.task != "binary":
         return None
     rows, groups = split.validation, split.dataset.groups
-    scores = predict(trained.network, split, rows)[:, 1] if len(rows) else np.empty(0)
+    scores = answers["validation"][:, 1] if len(rows) else np.empty(0)
     truth = split.dataset.target[rows].astype(np.int64)
     return choose(goal, truth, scores, None if groups is None else groups[rows])
 
@@ -214,12 +245,11 @@ def final_metrics(split: Split, predictions: pd.DataFrame, threshold: float) -> 
     return {name: classification_metric(name, truth, probabilities, threshold) for name in CLASSIFICATION_METRICS}
 
 
-def _prediction_frame(split: Split, trained: TrainedModel, part: Part, threshold: float) -> pd.DataFrame:
+def _prediction_frame(split: Split, part: Part, predicted: Floats, threshold: float) -> pd.DataFrame:
     import pandas as pd
 
     rows = split.rows(part)
     columns: dict[str, Any] = {"split": part, "row_id": rows, "label": split.dataset.target[rows]}
-    predicted = predict(trained.network, split, rows)
     if split.dataset.task == "regression":
         columns["prediction"] = predicted
     else:

@@ -306,6 +306,8 @@ def evaluation_record(model: EvaluatedModel, split: Split) -> Record:
     if model.predict_seconds is not None:
         named["seconds/predict_one_row"] = model.predict_seconds
     tags = {NOTE: model_note(model, split)}
+    if model.trained.failure:
+        tags[REASON] = model.trained.failure  # it may have failed as late as that
     if model.threshold:
         named |= _threshold_metrics(model.threshold)
         if not model.threshold.reached:
