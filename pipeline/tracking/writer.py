@@ -412,7 +412,9 @@ def open_comparison(
             ExitStack() as stack,
         ):
             with deferred():  # a signal now is raised when the run is known to the stack, which closes it
-                interrupted = None if fresh else find_interrupted(client, experiment_id, identity, given)
+                # Those that only search share their trials, and may all be at it.
+                goes_on = excludes and not fresh
+                interrupted = find_interrupted(client, experiment_id, identity, given) if goes_on else None
                 token = uuid4().hex
                 tags = {
                     **lease.owner_tag(owner),
