@@ -70,12 +70,16 @@ def folder_set_aside(folder: Path) -> Iterator[Path]:
 
 def _beside(path: Path) -> Path:
     """Return a hidden name on the same disk, of this process alone."""
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+    return path.with_name(f"{_start(path)}{os.getpid()}.partial")
+
+
+def _start(path: Path) -> str:
+    return f".{path.name[:60]}."  # cut, lest a name that is just short enough becomes too long
 
 
 def _sweep(folder: Path) -> None:
     """Remove what killed processes left here."""
-    for left in folder.parent.glob(f".{folder.name}.*.partial"):
+    for left in folder.parent.glob(f"{_start(folder)}*.partial"):
         if time.time() - left.stat().st_mtime > FORGOTTEN:
             shutil.rmtree(left, ignore_errors=True)
 

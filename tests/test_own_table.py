@@ -338,7 +338,7 @@ def test_a_file_that_cannot_be_written_is_named(
     """What the system has against a file is said in one line (here its name's length; root may write everywhere)."""
     run_id = own_tables.child("kunden", "relu", 0).info.run_id
     for suffix in (".csv", ".parquet"):
-        out = "o" * 250 + suffix
+        out = "o" * 252 + suffix
         line = refused(capsys, run_id, str(here / "kunden.csv"), "--out", out)
         assert line.startswith(f"--out: {out} can't be written: File name too long; give another")
 

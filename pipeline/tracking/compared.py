@@ -195,6 +195,8 @@ def find_run(client: MlflowClient, text: str) -> Run:
         )
     if len(found) > 1:
         raise BadInput(f"{len(found)} runs begin with it", field=text, remedy="give more digits")
+    if not re.fullmatch("[0-9a-f]{32}", found[0].info.run_id):  # it becomes a folder's name
+        raise StoreError(f"{mlflow.get_tracking_uri()} answers with a run id that is none: {found[0].info.run_id!r}")
     return found[0]
 
 
