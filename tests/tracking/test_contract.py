@@ -312,6 +312,7 @@ def test_report_is_rebuilt_from_the_store_alone(
 ) -> None:
     """`report RUN_ID`, elsewhere and without the experiment file, quietly gives the same page and tables."""
     finished: Finished = request.getfixturevalue(fixture)
+    capsys.readouterr()  # it may have been made just now
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished.folder / 'mlflow.db'}")
     capsys.readouterr()  # what the run itself said, if it was made just now

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.artifacts import Snapshots
+from pipeline.artifacts import History, Snapshots
 from pipeline.errors import StoreError
-from pipeline.training.storage import load_snapshots, save_snapshots
+from pipeline.training.storage import CURVES, load_history, load_snapshots, save_history, save_snapshots
 
 
 def make_snapshots() -> Snapshots:
@@ -39,3 +39,25 @@ def test_damaged_snapshots_are_refused(tmp_path: Path, kept: int) -> None:
     file.write_bytes(file.read_bytes()[:kept])
     with pytest.raises(StoreError, match=r"snapshots\.npz holds no snapshots that can be read"):
         load_snapshots(tmp_path)
+
+
+def test_whole_curves_come_back_to_the_bit(tmp_path: Path) -> None:
+    """Curves are read back with the values and types that they had, missing ones too."""
+    written = History(*np.random.default_rng(0).normal(size=(3, 7)).astype(np.float32), np.full(7, np.nan))
+    save_history(written, tmp_path)
+    back = load_history(tmp_path)
+    for name in CURVES:
+        before, after = getattr(written, name), getattr(back, name)
+        assert (before.dtype, before.tobytes()) == (after.dtype, after.tobytes())
+
+
+@pytest.mark.parametrize("kept", [100, 0, -1])
+def test_damaged_curves_are_refused(tmp_path: Path, kept: int) -> None:
+    """A file that is cut short is told with its path, and so is one that isn't there."""
+    with pytest.raises(StoreError, match=r"history\.npz holds no learning curves"):
+        load_history(tmp_path)
+    save_history(History(*np.zeros((4, 50))), tmp_path)
+    file = tmp_path / "history.npz"
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(StoreError, match=r"history\.npz holds no learning curves that can be read"):
+        load_history(tmp_path)
