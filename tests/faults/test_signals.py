@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,7 @@ with workers(2) as submit:
 
 
 @pytest.fixture
-def locked(tmp_path: Path) -> Path:
+def locked(tmp_path: Path) -> Iterator[Path]:
     """A folder with a database that stays locked."""
     connection = sqlite3.connect(tmp_path / "locked.db")
     connection.execute("BEGIN EXCLUSIVE")
@@ -98,10 +100,14 @@ def test_sigterm_to_mlflow_run_alone(project: Path) -> None:
     wait_for_runs(project, 1 + 6, process)
     (parent,) = [run for run in runs_of(project)[1] if run.data.tags["photofinish.role"] == "comparison"]
     pid = int(parent.data.tags["photofinish.owner"].split("process ")[1].split()[0])
-    assert look(pid) is not None
-    process.terminate()
-    finish_mlflow(process)
-    assert wait_until(lambda: look(pid) is None)
+    try:
+        assert look(pid) is not None
+        process.terminate()
+        finish_mlflow(process)
+        assert wait_until(lambda: look(pid) is None)
+    finally:
+        if look(pid) is not None:
+            os.kill(pid, signal.SIGKILL)
     status = {run.data.tags["photofinish.role"]: run.info.status for run in runs_of(project)[1]}
     assert status == {"comparison": "KILLED", "model": "FINISHED"}
     assert wait_until(lambda: not leftovers(project), 10)
