@@ -41,7 +41,7 @@ datasets:
 models:
   relu: {hidden_units: [4, 3], activation: relu}
   forest: {sklearn: RandomForestClassifier, n_estimators: 3}
-training: {epochs: 12000}
+training: {epochs: 60000}
 seeds: 2
 """
 
@@ -194,6 +194,7 @@ def test_away_for_good(
     settings = {"MLFLOW_EXPERIMENT_NAME": "good", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
     with running(tmp_path, server.address, LONG, **settings) as process:
         server.wait_for("inputs JOIN runs ON destination_id = run_uuid", "good", process)
+        time.sleep(2)  # the answer arrives, and training begins, which takes longer
         server.stop()
         _, printed = process.communicate(timeout=200)
     ended = time.time()
