@@ -90,7 +90,7 @@ def test_pictures_lie_where_the_compare_page_finds_them(finished: Finished) -> N
     """Every model run has its pictures at the top of its artifacts: files in folders aren't shown side by side."""
     for run in finished.children:
         top = {file.path for file in finished.client.list_artifacts(run.info.run_id) if not file.is_dir}
-        assert top == {"predictions.parquet", "boundary.png", "confusion.png"}
+        assert top == {"checksums.json", "predictions.parquet", "boundary.png", "confusion.png"}
 
 
 def test_parent_says_where_it_came_from(finished: Finished) -> None:
