@@ -90,11 +90,14 @@ def test_a_report_that_does_not_fit_leaves_the_old_one_whole(disk: Path) -> None
 
 @pytest.mark.slow
 def test_a_run_on_a_full_disk_ends_in_one_line(disk: Path) -> None:
-    """Whether the store has no room, or an artifact: a line that says so, exit code 1; with room again, it runs."""
+    """Whether the store has no room, or an artifact: our lines that say so, exit code 1; with room again, it runs."""
     before = contents(disk / "reports")
     for room in (0, 300_000):
         leave(disk, room)
-        line = only_line(photofinish(disk, "run", "tiny.yaml", "--fresh"))
+        done = photofinish(disk, "run", "tiny.yaml", "--fresh")
+        assert done.returncode == 1
+        *notes, line = done.stderr.splitlines()
+        assert all(note.startswith("photofinish: ") for note in (*notes, line))
         assert "No space left on device" in line or "disk is full" in line
         assert contents(disk / "reports") == before
     (disk / "ballast").unlink()

@@ -43,6 +43,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of an empty store, made once."""
     folder = tmp_path_factory.mktemp("empty")
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.chdir(folder)
         connect()
     return folder / "mlflow.db"
