@@ -114,7 +114,8 @@ def running(folder: Path, address: str, text: str, **settings: str) -> Iterator[
     (folder / "tiny.yaml").write_text(text, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "MLFLOW_TRACKING_URI": address, **settings}
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "run", "tiny.yaml", "--until", "evaluate"],
+        # Fresh: the server may have the same model runs from an earlier test.
+        [sys.executable, "-m", "pipeline", "run", "tiny.yaml", "--until", "evaluate", "--fresh"],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.errors import BadInput
+from pipeline.errors import BadInput, DiskError
 from pipeline.stages.predict import write_predictions
 
 
@@ -38,7 +38,7 @@ def test_what_can_not_be_written_to_its_end_leaves_what_was_there(suffix: str, t
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        with pytest.raises(BadInput, match=r"can't be written: .*File too large"):
+        with pytest.raises(DiskError, match=r"can't be written: .*File too large"):
             write_predictions((block.sample(frac=1) for block in blocks(20, 50_000)), out, lambda _: None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -23,7 +23,7 @@ def ruling(ledger: pd.DataFrame, *, metric: str = "accuracy", test_size: float =
     """What is ruled on a ledger of the candidate "new" and the champion "old", both of one comparison."""
     made = split(dataset(make="blobs", centers=2, cluster_std=9.0, n_samples=4000), SplitSpec(test_size=test_size))
     costs = {"status": "FINISHED", "parameters": 1, "train_seconds": 1.0, "predict_seconds": 1.0}
-    runs = pd.DataFrame([{"dataset": "d", "model": model} | costs for model in ("new", "old")])
+    runs = pd.DataFrame([{"dataset": "d", "model": model, "seed": 0} | costs for model in ("new", "old")])
     settings = CompareSpec.model_validate(spec)
     entry = Entry("3" * 32, ("new", "old"), settings, {"d": metric}, frozenset(), HALF, runs, ledger)
     return rule(CompareInput((), (entry,), {"d": made}, {}).against("old"), CANDIDATE, CHAMPION)
