@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from tests.conftest import REPOSITORY
 from tests.faults.test_damage import SMALL
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes, limits and mounts of POSIX systems")
-NOBODY = "65534"
 
 
 def photofinish(folder: Path, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -104,36 +102,28 @@ def test_a_run_on_a_full_disk_ends_in_one_line(disk: Path) -> None:
     assert photofinish(disk, "run", "tiny.yaml", "--fresh", "--until", "evaluate").returncode == 0
 
 
-@pytest.fixture
-def shared() -> Iterator[Path]:
-    """A folder that everybody can get to, unlike pytest's own."""
-    with tempfile.TemporaryDirectory(prefix="photofinish-test-") as name:
-        Path(name).chmod(0o777)
-        yield Path(name)
-
-
-def as_nobody() -> tuple[str, ...]:
+def bound_by_modes() -> tuple[str, ...]:
     """What to put before a command so that modes count: root may write everywhere."""
     if os.geteuid():
         return ()
     if not shutil.which("setpriv"):
-        pytest.skip("root may write everywhere, and there is no setpriv to be somebody else")
-    return ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+        pytest.skip("root may write everywhere, and there is no setpriv to take that right away")
+    return ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 
 
 @posix
-def test_a_folder_that_may_not_be_written_to_is_named(shared: Path) -> None:
+def test_a_folder_that_may_not_be_written_to_is_named(tmp_path: Path) -> None:
     """A read-only folder for reports is named in one line, exit code 1, and stays as it is."""
-    (shared / "tiny.yaml").write_text(SMALL, encoding="utf-8")
-    (shared / "reports").mkdir(mode=0o555)
-    (shared / "reports").chmod(0o555)
-    before = as_nobody()
-    line = only_line(photofinish(shared, "run", "tiny.yaml", "--seeds", "1", before=before))
+    (tmp_path / "tiny.yaml").write_text(SMALL, encoding="utf-8")
+    (tmp_path / "reports").mkdir(mode=0o555)
+    (tmp_path / "reports").chmod(0o555)
+    before = bound_by_modes()
+    line = only_line(photofinish(tmp_path, "run", "tiny.yaml", "--seeds", "1", before=before))
     assert line == (
         "photofinish: reports/tiny can't be written: Permission denied;"
         " write elsewhere, or have the right to write there"
     )
-    assert not list((shared / "reports").iterdir())
+    assert not list((tmp_path / "reports").iterdir())
 
 
 LIMITED = """
