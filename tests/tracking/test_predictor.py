@@ -15,6 +15,7 @@ import skops.io
 from pipeline.cli import main
 from pipeline.labels import predicted_labels
 from pipeline.stages.evaluate import class_probabilities
+from pipeline.tracking.store import connect
 from tests.conftest import Finished
 from tests.making import customers
 
@@ -22,13 +23,13 @@ from tests.making import customers
 def model_of(finished: Finished, dataset: str, model: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of a run's servable model, in a working directory of its own."""
     monkeypatch.chdir(folder)
-    uri = f"sqlite:///{finished.folder / 'mlflow.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished.folder / 'mlflow.db'}")
+    connect()  # MLflow looks for a run's model in the store that was last connected to
     runs = [run for run in finished.children if "photofinish.best" in run.data.tags]
     wanted = {"dataset": dataset, "model": model}
     (run,) = [run for run in runs if wanted.items() <= run.data.params.items()]
     address = f"runs:/{run.info.run_id}/model"
-    copy = Path(mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(folder / "m"), tracking_uri=uri))
+    copy = Path(mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(folder / "m")))
     (copy / "checksums.json").unlink()  # of what someone else has written there may be none
     customers().to_csv("kunden.csv", index=False)
     return copy
