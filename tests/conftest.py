@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,13 +172,20 @@ def own_tables(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return finish(OWN_TABLES, folder)
 
 
-def finish(text: str, folder: Path, *arguments: str) -> Finished:
-    """Run an experiment in a folder of its own."""
-    (folder / "tiny.yaml").write_text(text, encoding="utf-8")
+@contextlib.contextmanager
+def own_store(folder: Path) -> Iterator[None]:
+    """Work in a folder with the store that lies there, for what is made once and not for one test alone."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
             patch.delenv(name)
         patch.chdir(folder)
+        yield
+
+
+def finish(text: str, folder: Path, *arguments: str) -> Finished:
+    """Run an experiment in a folder of its own."""
+    (folder / "tiny.yaml").write_text(text, encoding="utf-8")
+    with own_store(folder):
         assert main(["run", "tiny.yaml", *arguments]) == 0
     client, runs = runs_of(folder)
     (parent,) = [run for run in runs if run.data.tags.get("photofinish.role") == "comparison"]

@@ -16,7 +16,7 @@ from pipeline.processes import look
 from pipeline.tracking import lease
 from pipeline.tracking.lease import CLAIM, Owner
 from pipeline.tracking.store import connect
-from tests.conftest import runs_of, wait_for_runs
+from tests.conftest import own_store, runs_of, wait_for_runs
 from tests.faults.making import ENDLESS, finish, hear, start, start_script, tell
 
 # Takes the lease of the experiment named by each line, says what became of it, and gives it back at an empty line.
@@ -42,9 +42,7 @@ for line in sys.stdin:
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of an empty store, made once."""
     folder = tmp_path_factory.mktemp("empty")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.chdir(folder)
+    with own_store(folder):
         connect()
     return folder / "mlflow.db"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,7 +9,7 @@ import pytest
 
 from pipeline.cli import main
 from tests.browser import assert_accessible
-from tests.conftest import TINY, runs_of
+from tests.conftest import TINY, own_store, runs_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -22,10 +21,7 @@ WIDE, PHONE = {"width": 1600, "height": 900}, {"width": 390, "height": 844}
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where the page lies of two comparisons that share one of two datasets' rows."""
     folder = tmp_path_factory.mktemp("side_by_side")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
-            patch.delenv(name)
-        patch.chdir(folder)
+    with own_store(folder):
         Path("tiny.yaml").write_text(TINY, encoding="utf-8")
         short = ["run", "tiny.yaml", "--until", "evaluate", "--seeds", "2"]
         assert main([*short, "--set", "training.epochs=2"]) == 0

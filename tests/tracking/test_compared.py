@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from pipeline.comparison.decisions import mcnemar
 from pipeline.comparison.verdict import MCNEMAR
 from pipeline.figures.palette import model_colours
 from pipeline.tracking.reader import latest_comparison
-from tests.conftest import Finished, runs_of
+from tests.conftest import Finished, own_store, runs_of
 
 BOTH = """\
 name: both
@@ -89,10 +88,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two comparisons that fit together, and some that don't; each made by the real command, once."""
     folder = tmp_path_factory.mktemp("compared")
     ids: dict[str, str] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
-            patch.delenv(name)
-        patch.chdir(folder)
+    with own_store(folder):
         Path("both.yaml").write_text(BOTH, encoding="utf-8")
         Path("one.yaml").write_text(ONE, encoding="utf-8")
         commands = {"both": ["both.yaml"], "one": ["one.yaml"], "not evaluated": ["one.yaml", "--until", "train"]}

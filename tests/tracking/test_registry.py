@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -19,7 +18,7 @@ from pipeline.cli import main
 from pipeline.labels import predicted_labels
 from pipeline.stages.promote import FIXED
 from pipeline.tracking.descriptions import escaped
-from tests.conftest import runs_of
+from tests.conftest import own_store, runs_of
 from tests.serving import serving
 
 MODELS = """\
@@ -97,10 +96,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """All comparisons, made by the real command, once."""
     folder = tmp_path_factory.mktemp("registry")
     ids: dict[str, str] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
-            patch.delenv(name)
-        patch.chdir(folder)
+    with own_store(folder):
         for name, text in COMPARISONS.items():
             Path("rings.yaml").write_text(text, encoding="utf-8")
             assert main(["run", "rings.yaml", "--until", "evaluate"]) == 0
