@@ -34,7 +34,7 @@ from pipeline.stages.split import split
 from pipeline.stages.tables.openml import read_openml
 from pipeline.stages.tables.spec import OpenmlSpec, TableSpec
 from pipeline.stages.tables.table import read_dataset
-from pipeline.stages.train import TrainTask, check_memory, choose_device, population_identity, train
+from pipeline.stages.train import TrainTask, check_memory, choose_device, population_identity, task_key, train
 from pipeline.stages.tune import Candidate, SearchPlan, best_candidate, largest_candidate, plan, settle, tune
 from pipeline.stages.tune import connect as connect_storage
 from pipeline.training.sealed import discard_damaged
@@ -375,11 +375,7 @@ def _reused(tasks: Sequence[TrainTask], comparison: ComparisonWriter, walk: _Wal
 
 def _without(task: TrainTask, reused: Mapping[RunKey, Reused]) -> TrainTask:
     """Return a task with the seeds that are left to be trained."""
-    return replace(task, seeds=tuple(seed for seed in task.seeds if _key(task, seed) not in reused))
-
-
-def _key(task: TrainTask, seed: int) -> RunKey:
-    return task.candidate.dataset, task.candidate.model, seed, task.split.resample
+    return replace(task, seeds=tuple(seed for seed in task.seeds if task_key(task, seed) not in reused))
 
 
 def _with_checkpoints(tasks: list[TrainTask], walk: _Walk) -> list[TrainTask]:
@@ -474,7 +470,7 @@ def _write_population(
     Those that are reused and complete in this comparison already stay as they are.
     """
     evaluated, split = walk.options.reaches("evaluate"), task.split
-    keys = [_key(task, seed) for seed in task.seeds]
+    keys = [task_key(task, seed) for seed in task.seeds]
     by_key = {run_key(run_of): run_of for run_of in trained}
     by_key |= {key: reused[key].model.trained for key in keys if key in reused}
     best = best_run([by_key[key] for key in keys], split) if evaluated and split.resample == 0 else None

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pipeline.spec import Spec
 
-MetricName = Literal[
+ClassificationMetric = Literal[
     "accuracy",
     "precision",
     "recall",
@@ -18,11 +18,9 @@ MetricName = Literal[
     "balanced_accuracy",
     "average_precision",
     "mcc",
-    "mae",
-    "mse",
-    "rmse",
-    "r2",
 ]
+RegressionMetric = Literal["mae", "mse", "rmse", "r2"]
+MetricName = Literal[ClassificationMetric, RegressionMetric]
 
 
 class CompareSpec(Spec):

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -26,24 +26,15 @@ from pipeline.artifacts import (
     Threshold,
     TrainedModel,
 )
+from pipeline.comparison.spec import ClassificationMetric, RegressionMetric
 from pipeline.comparison.thresholds import HALF, Goal, choose
 from pipeline.labels import predicted_labels
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CLASSIFICATION_METRICS = (
-    "accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "roc_auc",
-    "log_loss",
-    "balanced_accuracy",
-    "average_precision",
-    "mcc",
-)
-REGRESSION_METRICS = ("mae", "mse", "rmse", "r2")
+CLASSIFICATION_METRICS: tuple[str, ...] = get_args(ClassificationMetric)
+REGRESSION_METRICS: tuple[str, ...] = get_args(RegressionMetric)
 _OF_PROBABILITIES = ("log_loss", "roc_auc", "average_precision")  # the others are of labels
 METRICS_VERSION = "1"  # raise it when a definition changes: runs of other versions aren't compared
 LATENCY_CALLS = 20

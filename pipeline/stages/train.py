@@ -14,6 +14,7 @@ from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.stages.baselines.fitting import Baseline, baseline_fingerprint, baseline_params, fit_baseline
 from pipeline.stages.baselines.storage import load_fits
 from pipeline.stages.identity import data_identity
+from pipeline.stages.ledger import RunKey
 from pipeline.stages.populations import population_member, population_rows, population_shape, training_rows
 from pipeline.stages.tune import Candidate
 
@@ -90,6 +91,11 @@ def fingerprint(split: Split, candidate: Candidate, seed: int, goal: Goal = HALF
         "seed": seed,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def task_key(task: TrainTask, seed: int) -> RunKey:
+    """Return what tells one of a task's model runs from the others of its comparison."""
+    return task.candidate.dataset, task.candidate.model, seed, task.split.resample
 
 
 def task_fingerprint(task: TrainTask, seed: int) -> str:

@@ -30,7 +30,7 @@ from pipeline.stages.baselines.fitting import Baseline
 from pipeline.stages.baselines.storage import load_estimator
 from pipeline.stages.evaluate import METRICS_VERSION, metrics_of
 from pipeline.stages.ledger import RunKey
-from pipeline.stages.train import TrainTask, task_fingerprint, task_params
+from pipeline.stages.train import TrainTask, task_fingerprint, task_key, task_params
 from pipeline.tracking import lease, records
 from pipeline.tracking.reader import artifacts, origin_of
 from pipeline.tracking.store import all_runs, experiment_ids, one_line
@@ -167,7 +167,7 @@ def find_reusable(client: MlflowClient, run_id: str, tasks: Iterable[TrainTask])
     unreadable: list[str] = []
     for task in tasks:
         for seed in task.seeds:
-            key = (task.candidate.dataset, task.candidate.model, seed, task.split.resample)
+            key = task_key(task, seed)
             fingerprint, kept = task_fingerprint(task, seed), own.get(key)
             fitting = [kept] if kept and kept.data.tags.get(records.FINGERPRINT) == fingerprint else []
             with deferred():

@@ -413,32 +413,44 @@ def open_comparison(
                 # Those that only search share their trials, and may all be at it.
                 goes_on = excludes and not fresh
                 interrupted = find_interrupted(client, experiment_id, identity, given) if goes_on else None
-                token = uuid4().hex
-                tags = {
-                    **lease.owner_tag(owner),
-                    records.ROLE: "comparison",
-                    records.EXPERIMENT: experiment.name,
-                    records.IDENTITY: identity,
-                    records.WRITER: token,
-                }
-                parent = _open(client, made or interrupted, experiment_id, experiment.name, tags)
-                if made and interrupted:
-                    take_over(client, interrupted, given)
-                elif interrupted:
-                    take_up(client, interrupted)
-                parent = client.get_run(parent.info.run_id)
-                comparison = stack.enter_context(ComparisonWriter(client, parent, experiment, token, interrupted))
+                tags = {**lease.owner_tag(owner), records.IDENTITY: identity}
+                comparison = stack.enter_context(_open(client, experiment, experiment_id, made, interrupted, tags))
             yield comparison
 
 
-def _open(client: MlflowClient, there: Run | None, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
-    """Return the parent run, open and with tags that say whose it is; a new one unless there is one."""
+def _open(
+    client: MlflowClient,
+    experiment: Experiment,
+    experiment_id: str,
+    made: Run | None,
+    interrupted: Run | None,
+    tags: Mapping[str, str],
+) -> ComparisonWriter:
+    """Open the run that `mlflow run` made, else the interrupted one, else a new one, with all that goes on in it."""
+    token = uuid4().hex
+    tags = {
+        **tags,
+        records.ROLE: "comparison",
+        records.EXPERIMENT: experiment.name,
+        records.WRITER: token,
+    }
+    run_id = _open_run(client, made or interrupted, experiment_id, experiment.name, tags)
+    if made and interrupted:
+        take_over(client, interrupted, run_id)
+    elif interrupted:
+        take_up(client, interrupted)
+    return ComparisonWriter(client, client.get_run(run_id), experiment, token, interrupted)
+
+
+def _open_run(client: MlflowClient, there: Run | None, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
+    """Return the id of a run that is open, with tags that say whose it is; of a new one unless there is one."""
     if there is None:
-        return client.create_run(experiment_id, tags={**tags, records.USER: getpass.getuser()}, run_name=name)
-    run_id = there.info.run_id
+        run = client.create_run(experiment_id, tags={**tags, records.USER: getpass.getuser()}, run_name=name)
+        return str(run.info.run_id)
+    run_id: str = there.info.run_id
     client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
     client.update_run(run_id, status="RUNNING", name=there.info.run_name or name)
-    return there
+    return run_id
 
 
 @deferred()
