@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sqlite3
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from pipeline.whole_files import set_aside
 
 PATIENCE = "PHOTOFINISH_LOCK_SECONDS"  # environment variable
 DEFAULT_PATIENCE = 60.0
@@ -51,15 +55,51 @@ def one_at_a_time(url: str) -> Iterator[None]:
 
     For files of SQLite, by a lock of their folder; other databases, and systems without such locks, are for retries.
     """
-    from sqlalchemy.engine import make_url
-
-    file = make_url(url).database if url.startswith("sqlite") else None
-    folder = _lock(Path(file).absolute().parent) if file else None
+    file = _file(url)
+    folder = _lock(file.parent) if file else None
     try:
         yield
     finally:
         if folder is not None:
             os.close(folder)
+
+
+def make_whole(url: str, make: Callable[[str], None]) -> None:
+    """Have a file of SQLite made that isn't there yet, so that a kill in between leaves none rather than half of one.
+
+    MLflow and Optuna make their tables in many steps, and can't use what was left after some of them. Other databases
+    make tables in one transaction. To be called under `one_at_a_time`.
+
+    Parameters
+    ----------
+    make:
+        Makes the tables in the database of an address, and lets go of it.
+
+    Raises
+    ------
+    DiskError
+        When it can't be written.
+    """
+    from sqlalchemy.engine import make_url
+
+    file = _file(url)
+    if file is None or not file.parent.is_dir() or (file.exists() and file.stat().st_size):
+        return
+    with tempfile.TemporaryDirectory(prefix="photofinish-") as folder:
+        made = Path(folder) / file.name
+        make(make_url(url).set(database=str(made)).render_as_string(hide_password=False))
+        with set_aside(file) as aside:
+            shutil.copyfile(made, aside)
+
+
+def _file(url: str) -> Path | None:
+    """Return the file of a database of SQLite; None for other databases, and those in memory."""
+    from sqlalchemy.engine import make_url
+
+    if not url.startswith("sqlite"):
+        return None
+    file = make_url(url).database
+    return Path(file).absolute() if file and not file.startswith((":memory:", "file:")) else None
 
 
 def _lock(folder: Path) -> int | None:

@@ -9,12 +9,12 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.errors import DiskError
 
-FORGOTTEN = 86_400.0  # seconds after which a folder set aside is taken for that of a killed process
+FORGOTTEN = 86_400.0  # seconds after which what was set aside is taken for that of a killed process
 
 
 @contextmanager
@@ -28,6 +28,7 @@ def set_aside(file: Path) -> Iterator[Path]:
     """
     aside = _beside(file)
     try:
+        _sweep(file)
         yield aside
         _flush(aside)
         aside.replace(file)
@@ -77,11 +78,13 @@ def _start(path: Path) -> str:
     return f".{path.name[:60]}."  # cut, lest a name that is just short enough becomes too long
 
 
-def _sweep(folder: Path) -> None:
+def _sweep(path: Path) -> None:
     """Remove what killed processes left here."""
-    for left in folder.parent.glob(f"{_start(folder)}*.partial"):
-        if time.time() - left.stat().st_mtime > FORGOTTEN:
-            shutil.rmtree(left, ignore_errors=True)
+    for left in path.parent.glob(f"{_start(path)}*.partial"):
+        with suppress(OSError):  # gone already, or somebody else's
+            if time.time() - left.stat().st_mtime < FORGOTTEN:
+                continue
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _replace(new: Path, old: Path) -> None:

@@ -108,8 +108,16 @@ def runs_of(folder: Path) -> tuple[MlflowClient, list[Run]]:
     return client, list(client.search_runs(ids, max_results=1000))
 
 
+# A servable model is logged into a run that MLflow then calls FINISHED, before we mark it complete.
+RUNS_DONE = """
+SELECT count(DISTINCT run_uuid) FROM runs JOIN tags USING (run_uuid)
+WHERE tags.key = 'photofinish.status' OR tags.key = 'photofinish.role' AND tags.value = 'trial' AND status = 'FINISHED'
+"""
+COMPARISONS = "SELECT count(*) FROM tags WHERE key = 'photofinish.role' AND value = 'comparison'"
+
+
 def wait_for_runs(folder: Path, count: int, process: subprocess.Popen[str], seconds: float = 120) -> None:
-    """Wait until another process has finished at least so many runs in its store, its own parent run counted in.
+    """Wait until another process has opened a comparison and finished at least so many of its model runs and trials.
 
     Looks into the database itself: an MLflow client that comes upon a store in the making would start to make it too.
     """
@@ -119,11 +127,8 @@ def wait_for_runs(folder: Path, count: int, process: subprocess.Popen[str], seco
         with contextlib.suppress(sqlite3.OperationalError):
             connection = sqlite3.connect(f"file:{folder / 'mlflow.db'}?mode=ro", uri=True)
             with contextlib.closing(connection):
-                ((found,),) = connection.execute(
-                    "SELECT count(*) FROM runs WHERE status = 'FINISHED' OR status = 'RUNNING' AND run_uuid NOT IN"
-                    " (SELECT run_uuid FROM tags WHERE key = 'mlflow.parentRunId')"
-                )
-            if found >= count:
+                opened, done = (connection.execute(query).fetchone()[0] for query in (COMPARISONS, RUNS_DONE))
+            if opened and done >= count:
                 return
         time.sleep(0.2)
     raise TimeoutError(f"there were never {count} runs")

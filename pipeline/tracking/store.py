@@ -57,9 +57,20 @@ def connect() -> MlflowClient:
     databases.wait_for_locks()
     try:
         with databases.one_at_a_time(uri):
+            databases.make_whole(uri, _make_tables)
             return _open(uri)
+    except DiskError:
+        raise
     except Exception as error:  # drivers and HTTP clients raise errors of their own
         raise unusable(error) from error
+
+
+def _make_tables(uri: str) -> None:
+    """Make the tables of an empty database, as MLflow does when it opens one."""
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore(uri, DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
 
 
 def _open(uri: str) -> MlflowClient:

@@ -112,7 +112,7 @@ def test_second_run_stops_with_its_line(
     """
     process = start(workspace, "run", "tiny.yaml", "--set", ENDLESS)
     try:
-        wait_for_runs(workspace, 1 + 6, process)
+        wait_for_runs(workspace, 6, process)
         _, before = runs_of(workspace)
         line = f"photofinish: tiny is being run already, by process {process.pid} on "
         assert main(["run", "tiny.yaml"]) == 1
@@ -227,7 +227,7 @@ def test_who_was_taken_for_dead_stops(workspace: Path) -> None:
     """A process whose claim another one has withdrawn ends as by SIGTERM, instead of writing beside the new owner."""
     process = start(workspace, "run", "tiny.yaml", "--set", ENDLESS)
     try:
-        wait_for_runs(workspace, 1 + 6, process)
+        wait_for_runs(workspace, 6, process)
         client, runs = runs_of(workspace)
         (claim,) = claims(client, runs[0].info.experiment_id)
         client.delete_experiment_tag(runs[0].info.experiment_id, claim)

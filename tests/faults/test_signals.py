@@ -97,7 +97,7 @@ def test_sigterm_to_mlflow_run_alone(project: Path) -> None:
     endless = "  endless: {hidden_units: [4], training: {epochs: 10000000}}\ntraining:"
     path.write_text(TINY.replace("training:", endless, 1), encoding="utf-8")
     process = mlflow_run(project, "-P", "experiment=experiments/tiny.yaml")
-    wait_for_runs(project, 1 + 6, process)
+    wait_for_runs(project, 6, process)
     (parent,) = [run for run in runs_of(project)[1] if run.data.tags["photofinish.role"] == "comparison"]
     pid = int(parent.data.tags["photofinish.owner"].split("process ")[1].split()[0])
     try:

@@ -38,7 +38,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from pipeline import artifacts, databases
 from pipeline.artifacts import Trial
-from pipeline.errors import BadInput, StoreError
+from pipeline.errors import BadInput, DiskError, StoreError
 from pipeline.interruption import deferred
 from pipeline.stages.tuning.spec import Dimension, Direction, PrunerName, SamplerName, TuningSpec
 from pipeline.stages.tuning.trials import REDUCTION_FACTOR, TrialOutcome, rungs
@@ -489,11 +489,12 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
         databases.wait_for_locks()
         with databases.one_at_a_time(url):
             _refuse_foreign(url)
+            databases.make_whole(url, _make_tables)
             rdb = _open(url)
             if is_sqlite:
                 _write_ahead(rdb)
         return rdb
-    except BadInput:
+    except (BadInput, DiskError):
         raise
     except ArgumentError as error:
         remedy = "write it as SQLAlchemy does: sqlite:///optuna.db, postgresql+psycopg2://user@host/database"
@@ -512,6 +513,10 @@ def _failure(url: str, error: Exception) -> str:
     if databases.is_locked(error):
         return databases.locked(shown(url))
     return f"{shown(url)} can't be used: {' '.join(str(error.__cause__ or error).split())[:300]}"
+
+
+def _make_tables(url: str) -> None:
+    _open(url).engine.dispose()
 
 
 def _open(url: str) -> optuna.storages.RDBStorage:

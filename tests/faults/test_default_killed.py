@@ -1,0 +1,108 @@
+"""The default run, killed by SIGKILL at random moments from its first second to its report."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Run
+
+from pipeline.cli import main
+from tests.conftest import REPOSITORY, runs_of
+from tests.faults.test_going_on import assert_once, assert_one_best, assert_same_report, by_role, reused
+
+DEFAULT = ["run", str(REPOSITORY / "experiments/linear_vs_relu.yaml"), "--jobs", "2"]
+REPORT = Path("reports/linear_vs_relu")
+KILLS = 20
+LONGEST = 9.0  # seconds from a start to its kill; a start takes about one to come to where it goes on
+# Each start is a process of its own, forked from one that has imported all this: it is at work at once.
+IMPORTED = ["pipeline.cli", "pipeline.runner", "pipeline.tracking.writer", "pipeline.stages.tuning.study"]
+IMPORTED += ["pipeline.training.checkpoints", "pipeline.stages.reporting.pictures", "sklearn.datasets"]
+
+
+def work(folder: Path) -> None:
+    """The command line in a folder; its exit code is the process's."""
+    os.chdir(folder)
+    with (folder / "said").open("a", encoding="utf-8") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+        os._exit(main(DEFAULT))
+
+
+@pytest.fixture
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    process = start(folder)
+    process.join()
+    assert process.exitcode == 0, (folder / "said").read_text(encoding="utf-8")
+    return folder
+
+
+def start(folder: Path) -> ForkServerProcess:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    process = context.Process(target=work, args=(folder,))
+    process.start()
+    return process
+
+
+def killed_and_finished(folder: Path, moments: Iterator[float]) -> int:
+    """Start the default run until it has come to its end, and kill it meanwhile; returns how often."""
+    for kills, moment in enumerate(moments):
+        process = start(folder)
+        process.join(moment)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        else:
+            assert process.exitcode == 0, (folder / "said").read_text(encoding="utf-8")
+            return kills
+    process = start(folder)
+    process.join()
+    assert process.exitcode == 0, (folder / "said").read_text(encoding="utf-8")
+    return kills + 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_default_run_killed_at_twenty_random_moments(undisturbed: Path, tmp_path: Path) -> None:
+    """Killed at 20 random moments, the default run goes on each time in its parent run, and ends as if undisturbed.
+
+    Its tables, verdicts and pictures are the same to the bit, and no run and no step of a metric is there twice. Where
+    it has come to its end before it was killed so often, another one begins.
+    """
+    chance = random.Random(8)
+    moments = iter([chance.uniform(0, LONGEST) for _ in range(KILLS)])
+    kills = 0
+    while kills < KILLS:
+        folder = tmp_path / str(kills)
+        folder.mkdir()
+        kills += killed_and_finished(folder, moments)
+        assert_as_if_undisturbed(folder, undisturbed)
+
+
+def assert_as_if_undisturbed(folder: Path, undisturbed: Path) -> None:
+    client, runs = runs_of(folder)
+    (parent,) = by_role(runs, "comparison")
+    assert parent.info.status == "FINISHED"
+    assert reused(runs, parent) == set()
+    assert_once(client, runs)
+    assert_one_best(runs, parent)
+    assert searched(runs) == searched(runs_of(undisturbed)[1])
+    assert_same_report(folder / REPORT, undisturbed / REPORT)
+
+
+def searched(runs: list[Run]) -> Counter[tuple[str, ...]]:
+    """What was tried, and what became of it; without trials that a kill made an end of, and that were tried again."""
+    kept = [run for run in runs if not run.data.tags.get("photofinish.reason", "").startswith("given up")]
+    return Counter(
+        (role, run.info.status, *map(str, sorted(run.data.params.items() - {("storage", run.data.params.get("storage"))})))
+        for role in ("study", "trial")
+        for run in by_role(kept, role)
+    )
