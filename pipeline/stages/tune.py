@@ -256,8 +256,7 @@ def tune(
         for batch in _batches(running, partial(submit, train_trials), device, memory, note):
             for pending in batch.tasks:
                 outcomes = pending.result()
-                batch.search.keep(outcomes, recorder)
-                advance(len(outcomes))
+                advance(batch.search.keep(outcomes, recorder))
         searches = [one.conclude() for one in running]
     for search in searches:
         recorder.finish_search(search)
@@ -322,14 +321,14 @@ class _Running:
 
     def tasks(self, device: str, memory: int | None) -> list[TrialsTask]:
         """Ask for the next trials; those that can share stacks are one task."""
-        search = self.plan
+        search, batch = self.plan, self.study.ask()
+        if batch is None:
+            return []
         proposals = [
             Proposal(search.study, asked.number, asked.params, configure(search.given, asked.params))
-            for asked in self.study.ask()
+            for asked in batch.trials
         ]
-        if not proposals:
-            return []
-        rule = self.study.stopping_rule()
+        together = [list(alike) for _, alike in groupby(sorted(proposals, key=_likeness), key=_likeness)]
         return [
             TrialsTask(
                 tuple(alike),
@@ -338,15 +337,17 @@ class _Running:
                 search.loss,
                 search.metric,
                 rungs(search.longest),
-                copy(rule),  # each notes the trials of its own task
+                copy(batch.rule),  # each notes the trials of its own task
                 device,
                 memory,
             )
-            for _, alike in groupby(sorted(proposals, key=_likeness), key=_likeness)
+            for alike in together
+            if any(self.study.is_in_work(proposal.number) for proposal in alike)
         ]
 
-    def keep(self, outcomes: Sequence[TrialOutcome], recorder: Recorder) -> None:
-        """Record trials, tell the study."""
+    def keep(self, outcomes: Sequence[TrialOutcome], recorder: Recorder) -> int:
+        """Record trials, tell the study; returns how many there were that it didn't know."""
+        outcomes = [outcome for outcome in outcomes if self.study.is_in_work(outcome.proposal.number)]
         trials = [_trial(outcome) for outcome in outcomes]
         with recorder.trial_runs(self.plan, trials) as run_ids:
             for outcome, trial, run_id in zip(outcomes, trials, run_ids, strict=True):
@@ -354,6 +355,7 @@ class _Running:
                 attributes = {key: value for key, value in attributes.items() if value is not None}
                 if self.study.tell(outcome, attributes):
                     self._told[trial.number] = replace(trial, run_id=run_id)
+        return len(outcomes)
 
     def conclude(self) -> Search:
         """Return what the search has found."""

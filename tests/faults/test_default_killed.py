@@ -102,7 +102,7 @@ def searched(runs: list[Run]) -> Counter[tuple[str, ...]]:
     """What was tried, and what became of it; without trials that a kill made an end of, and that were tried again."""
     kept = [run for run in runs if not run.data.tags.get("photofinish.reason", "").startswith("given up")]
     return Counter(
-        (role, run.info.status, *map(str, sorted(run.data.params.items() - {("storage", run.data.params.get("storage"))})))
+        (role, run.info.status, *sorted(f"{key}={of}" for key, of in run.data.params.items() if key != "storage"))
         for role in ("study", "trial")
         for run in by_role(kept, role)
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,8 +24,9 @@ from pipeline.stages.evaluate import predict
 from pipeline.stages.split import SplitSpec, split
 from pipeline.stages.train import TrainTask, train
 from pipeline.stages.tune import Candidate, SearchPlan, best_candidate, connect, edges, plan, tune
+from pipeline.stages.tuning.proposals import StoppingRule
 from pipeline.stages.tuning.spec import Dimension, TunableModelSpec, configure
-from pipeline.stages.tuning.study import StoppingRule
+from pipeline.stages.tuning.study import PROCESS, Study
 from pipeline.stages.tuning.trials import rungs
 from tests.making import dataset
 
@@ -220,6 +223,64 @@ def test_trials_that_were_given_up_are_proposed_again(url: str, tmp_path: Path) 
         return sorted((*trial.params.values(), trial.value) for trial in of.trials)
 
     assert proposed(found) == proposed(whole)
+
+
+class Interrupted(Exception):
+    """What stops a search in a test."""
+
+
+@pytest.mark.parametrize(
+    "tuning",
+    [
+        {"trials": 16, "trials_at_once": None, "pruner": "hyperband"},
+        {"trials": 16, "trials_at_once": 5, "pruner": "median"},
+        {"trials": 14, "trials_at_once": 4, "sampler": "grid"},
+        pytest.param({"trials": 88, "trials_at_once": None, "pruner": "hyperband"}, marks=pytest.mark.slow),
+    ],
+)
+def test_search_interrupted_between_trials_ends_as_if_undisturbed(
+    url: str, tmp_path: Path, tuning: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted again and again between two trials of a batch, it has the trials of one that never was.
+
+    So too where a quarter of the starts is killed, and leaves its trials running.
+    """
+    search = planned(made_split(), **tuning)
+    (whole,) = searched(search, url=f"sqlite:///{tmp_path / 'whole.db'}")
+    chance, tell, interruptions = np.random.default_rng(0), Study.tell, 0
+
+    def told(study: Study, *arguments: Any) -> bool:
+        if chance.random() < 0.2:
+            raise Interrupted
+        return tell(study, *arguments)
+
+    monkeypatch.setattr(Study, "tell", told)
+    while True:
+        with monkeypatch.context() as patch:
+            if killed := chance.random() < 0.25:
+                patch.setattr(Study, "give_up", lambda *_: None)
+            try:
+                (found,) = searched(search, url=url)
+                break
+            except Interrupted:
+                interruptions += 1
+        if killed:
+            leave_to_the_dead(url)
+    assert interruptions > 1
+    assert [(*one[1:],) for one in outcomes(found)] == [(*one[1:],) for one in outcomes(whole)]
+    assert found.best.value == whole.best.value
+    assert {trial.state.name for trial in loaded(url).trials} <= {"COMPLETE", "PRUNED", "FAIL"}
+
+
+def leave_to_the_dead(url: str) -> None:
+    """Have running trials belong to a process that is gone."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    study = loaded(url)
+    for trial in study.trials:
+        if trial.state is optuna.trial.TrialState.RUNNING:
+            place, _, started = trial.system_attrs[PROCESS]
+            study._storage.set_trial_system_attr(trial._trial_id, PROCESS, [place, gone.pid, started])
 
 
 def test_workers_change_no_number(url: str, tmp_path: Path) -> None:
@@ -497,8 +558,8 @@ def test_stopping_rule_is_the_median_of_what_is_known() -> None:
         trial.number = number
     running = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING)
     running.number = 11
-    rule = StoppingRule("s", "minimize", "median", 100, [*known, running])
+    rule = StoppingRule("s", "minimize", "median", 100, [*known, running], {11: 11})
     assert not rule(11, 30, 4.0)
     assert rule(11, 34, 4.0) is False  # nobody else was looked at there
-    rule = StoppingRule("s", "minimize", "median", 100, [*known, running])
+    rule = StoppingRule("s", "minimize", "median", 100, [*known, running], {11: 11})
     assert rule(11, 30, 6.0)

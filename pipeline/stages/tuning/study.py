@@ -1,11 +1,7 @@
-"""Studies in Optuna's storage: what is asked, told and kept. The one module that knows Optuna.
+"""Studies in Optuna's storage: what is asked, told and kept.
 
 Asking through the database costs several queries a trial, each of which reads all running trials again. So a batch is
-asked for in memory: the study's trials are copied there, the sampler sees them, and only what comes out is written.
-
-The sampler is made anew for every trial, seeded by the trial's place: the first, the second … of those that count. A
-trial that was given up leaves its place to another. So a search that was interrupted and goes on proposes what it would
-have proposed, and never the same twice by chance.
+asked for in memory (`proposals.py`), from the study's trials as they are, and only what comes out is written.
 """
 
 from __future__ import annotations
@@ -23,41 +19,32 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
-from pipeline import artifacts, databases
+from pipeline import artifacts, databases, processes
 from pipeline.artifacts import Trial
 from pipeline.errors import BadInput, DiskError, StoreError
 from pipeline.interruption import deferred
-from pipeline.stages.tuning.spec import Dimension, Direction, PrunerName, SamplerName, TuningSpec
-from pipeline.stages.tuning.trials import REDUCTION_FACTOR, TrialOutcome, rungs
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)  # it tells of every study, also those in memory
+from pipeline.stages.tuning.proposals import FINISHED, PLACE, Proposed, Proposer, StoppingRule, by_place, quiet
+from pipeline.stages.tuning.spec import Dimension, Direction, SamplerName, TuningSpec
+from pipeline.stages.tuning.trials import TrialOutcome
 
 HEARTBEAT_SECONDS = 3
 GRACE_SECONDS = 10  # a worker that was silent for as long is dead, and its trials are given up
 
-STARTUP_TRIALS = 10  # drawn at random, as TPE's and the Gaussian process's are by default
-SHARE_AT_ONCE = 8  # an eighth of the trials is in work at a time, unless the file says how many
-ENOUGH_FOR_TWO_BATCHES = 80  # trials from which on an eighth is large enough to be parted
-
-
 # User attributes of trials.
 WORKER = "worker"  # host:process that trains it; only trials of ours have it
 FAILURE = "failure"
-PLACE = "photofinish:place"  # a system attribute: of interest to nobody but the sampler
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+PROCESS = "photofinish:process"  # a system attribute: the same, told so that others of this machine can look
 
 
 @dataclass(frozen=True)
@@ -66,6 +53,17 @@ class Asked:
 
     number: int
     params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Trials that are trained together, and what decides which of them are stopped.
+
+    Some may be told already, and are there for the others' sake: when these were given up, and are tried again.
+    """
+
+    trials: Sequence[Asked]
+    rule: StoppingRule
 
 
 class Storage:
@@ -149,11 +147,9 @@ class Study:
     ) -> None:
         self.name = name
         self.storage = storage
-        self._distributions = {key: _distribution(dimension) for key, dimension in dimensions.items()}
+        self._proposer = Proposer(name, direction, dimensions, spec, longest)
         self._dimensions = dimensions
         self._direction = direction
-        self._spec = spec
-        self._longest = longest  # epochs
         self._identity = identity
         self._attributes = attributes  # of every trial
         self._trial_ids: dict[int, int] = {}  # number → id, of trials in work here
@@ -187,7 +183,7 @@ class Study:
                 self._study.set_user_attr(key, value)
 
     @deferred()
-    def ask(self) -> list[Asked]:
+    def ask(self) -> Batch | None:
         """Take the next trials: those enqueued by hand first, then new ones, never more than are still to be had.
 
         Several workers may ask at once. Trial numbers tell them: if another one's trial comes in between, what was just
@@ -195,13 +191,14 @@ class Study:
         """
         while True:
             self._refuse_strange()
+            self._give_up_dead()
             trials = self._all_trials()
-            count = min(self._remaining(trials), self._batch(trials))
-            if count <= 0:
-                return []
-            taken = self._take(trials, count)
-            if taken is not None:
-                return taken
+            remaining = self._remaining(trials)
+            if remaining <= 0:
+                return None
+            batch = self._take(trials, self._proposer.next_places(trials)[:remaining])
+            if batch is not None:
+                return batch
             time.sleep(random.random() / 2)  # noqa: S311  # any number will do
 
     def is_done(self) -> bool:
@@ -211,25 +208,22 @@ class Study:
 
     @property
     def budget(self) -> int:
-        """Number of trials the study is to have: as many as asked for, or all points of a smaller grid."""
-        grid = self._grid()
-        points = int(np.prod([len(values) for values in grid.values()]))
-        return min(self._spec.trials, points) if grid else self._spec.trials
+        """Number of trials the study is to have."""
+        return self._proposer.budget
 
     @property
     def batches_in_work(self) -> int:
-        """Number of batches to have in work at a time; with two, one is asked for while the other trains."""
-        return 1 if self._spec.trials_at_once or self._spec.trials < ENOUGH_FOR_TWO_BATCHES else 2
+        """Number of batches to have in work at a time."""
+        return self._proposer.batches_in_work
 
     @property
     def finished(self) -> int:
         """Number of trials that count."""
         return sum(trial.state in FINISHED for trial in self._all_trials())
 
-    def stopping_rule(self) -> StoppingRule:
-        """What decides whether a trial of the batch in work is stopped, with what is known by now."""
-        known = self._all_trials()
-        return StoppingRule(self.name, self._direction, self._spec.pruner, self._longest, known)
+    def is_in_work(self, number: int) -> bool:
+        """Whether a trial was asked for here and waits to be told."""
+        return number in self._trial_ids
 
     @deferred()
     def tell(self, outcome: TrialOutcome, attributes: Mapping[str, Any]) -> bool:
@@ -261,8 +255,8 @@ class Study:
             self._fail(trial_id, reason)
 
     def trials(self) -> list[Trial]:
-        """Every trial that counts, by number; not those that were given up."""
-        return [_value_of(trial) for trial in self._all_trials() if trial.state in FINISHED]
+        """Every trial that counts, in the order of their places; not those that were given up."""
+        return [_value_of(trial) for trial in by_place(self._all_trials())]
 
     def importances(self) -> dict[str, float]:
         """How much each hyperparameter matters for being among the best tenth (PED-ANOVA); shares of 1.
@@ -296,52 +290,37 @@ class Study:
         ]
         return self.budget - len(taken)
 
-    def _batch(self, trials: Sequence[FrozenTrial]) -> int:
-        """Number of trials to ask for at once: few enough that the sampler can learn from one batch for the next."""
-        if self._spec.trials_at_once is not None:
-            return self._spec.trials_at_once
-        known = sum(trial.state is not TrialState.FAIL for trial in trials)
-        return max(STARTUP_TRIALS - known, self._spec.trials // SHARE_AT_ONCE // self.batches_in_work, 1)
-
-    def _take(self, trials: Sequence[FrozenTrial], count: int) -> list[Asked] | None:
+    def _take(self, trials: Sequence[FrozenTrial], places: Sequence[int]) -> Batch | None:
         """Propose in memory, then write; None when another worker wrote in between."""
-        taken: dict[int, FrozenTrial] = {}  # id → as proposed
-        for proposed in self._propose(trials, count):
-            if proposed.number >= len(trials):
-                taken[self._create(proposed)] = proposed
-            elif self._claim(trials[proposed.number]._trial_id, proposed):
-                taken[trials[proposed.number]._trial_id] = proposed
+        proposals = self._proposer.propose(trials, places)
+        taken: dict[int, Proposed] = {}  # id → as proposed
+        expected: dict[int, int] = {}  # id → number, if nobody came in between
+        for one in proposals.new:
+            if one.waiting is None:
+                trial_id = self._create(one.trial)
+                expected[trial_id] = len(trials) + len(expected.keys() - {of._trial_id for of in trials})
+            elif self._claim(one.waiting._trial_id, one.trial):
+                trial_id = one.waiting._trial_id
+                expected[trial_id] = one.waiting.number
+            else:
+                continue
+            taken[trial_id] = one
         numbers = {trial._trial_id: trial.number for trial in self._all_trials()}
-        if any(numbers[trial_id] != proposed.number for trial_id, proposed in taken.items()):
+        if any(numbers[trial_id] != number for trial_id, number in expected.items()):
             for trial_id in taken:
                 self._fail(trial_id, "another worker asked at the same moment")
             return None
         self._trial_ids |= {numbers[trial_id]: trial_id for trial_id in taken}
-        return [Asked(proposed.number, proposed.params) for proposed in taken.values()]
-
-    def _propose(self, trials: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:
-        pruner = _pruner(self._spec.pruner, self._longest)
-        memory = _memory_study(self.name, self._direction, trials, optuna.samplers.RandomSampler(), pruner)
-        proposed = []
-        for place in self._free_places(trials, count):
-            memory.sampler = self._sampler(place)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of samplers, about what they draw at random instead
-                number = memory.ask(self._distributions).number
-            trial = copy.copy(memory.get_trials(deepcopy=False)[number])
-            trial.system_attrs = {**trial.system_attrs, PLACE: place}
-            proposed.append(trial)
-        return proposed
-
-    def _free_places(self, trials: Sequence[FrozenTrial], count: int) -> list[int]:
-        """Return the lowest places that no trial has: those of trials that were given up come again."""
-        taken = {trial.system_attrs.get(PLACE) for trial in trials if trial.state is not TrialState.FAIL}
-        return [place for place in range(len(trials) + count) if place not in taken][:count]
+        asked = {one.position: Asked(numbers[trial_id], one.trial.params) for trial_id, one in taken.items()}
+        asked |= {at: Asked(trial.number, trial.params) for at, trial in proposals.told.items()}
+        positions = {trial.number: at for at, trial in asked.items()}
+        return Batch([asked[at] for at in sorted(asked)], self._proposer.rule(proposals.memory, positions))
 
     def _create(self, proposed: FrozenTrial) -> int:
         assert self._study is not None
         template = copy.deepcopy(proposed)
         template.user_attrs = {**self._attributes, WORKER: _worker()}
+        template.system_attrs = {**template.system_attrs, PROCESS: _process()}
         trial_id: int = self.storage.optuna_storage.create_new_trial(self._study._study_id, template)
         self.storage.begin(trial_id)
         return trial_id
@@ -352,6 +331,7 @@ class Study:
         try:
             # First of all whose it is: a trial that runs and is nobody's would run for ever if we died now.
             rdb.set_trial_user_attr(trial_id, WORKER, _worker())
+            rdb.set_trial_system_attr(trial_id, PROCESS, _process())
             if not rdb.set_trial_state_values(trial_id, TrialState.RUNNING):
                 return False
         except optuna.exceptions.UpdateFinishedTrialError:
@@ -361,7 +341,7 @@ class Study:
             rdb.set_trial_user_attr(trial_id, key, value)
         rdb.set_trial_system_attr(trial_id, PLACE, proposed.system_attrs[PLACE])
         for key, value in proposed.params.items():
-            distribution = self._distributions[key]
+            distribution = self._proposer.distributions[key]
             rdb.set_trial_param(trial_id, key, distribution.to_internal_repr(value), distribution)
         return True
 
@@ -379,10 +359,16 @@ class Study:
                 space = self._dimensions[key].describe() if key in self._dimensions else "no such dimension"
                 self._fail(trial._trial_id, f"{key} = {fixed[key]!r} lies outside the space: {space}")
 
+    def _give_up_dead(self) -> None:
+        """Fail the trials of processes of this machine that are gone, at once: nobody will tell them."""
+        for trial in self._all_trials():
+            if trial.state is TrialState.RUNNING and _is_dead(trial.system_attrs.get(PROCESS)):
+                self._fail(trial._trial_id, f"its process {trial.user_attrs[WORKER]} is gone")
+
     def _give_up_stale(self) -> None:
         """Fail the trials of workers that have been silent for too long."""
         assert self._study is not None
-        with _quiet():
+        with quiet():
             optuna.storages.fail_stale_trials(self._study)
         for trial in self._all_trials():
             if trial.state is not TrialState.RUNNING or WORKER not in trial.user_attrs:
@@ -420,59 +406,6 @@ class Study:
                 raise BadInput(f"{where} was made {change}", field="--storage", remedy=remedy)
         if any(trial.state in FINISHED for trial in found.trials) and not set(self._identity) <= set(known):
             raise BadInput(f"{where} holds trials of unknown origin", field="--storage", remedy=remedy)
-
-    def _sampler(self, place: int) -> optuna.samplers.BaseSampler:
-        """Return a sampler that is seeded by the place of the trial to be proposed."""
-        if self._spec.sampler == "grid":  # its seed shuffles the points, which must stay where they are
-            return optuna.samplers.GridSampler(self._grid(), seed=self._spec.random_state)
-        seed = np.random.SeedSequence([self._spec.random_state, place]).generate_state(1)
-        return _sampler(self._spec.sampler, int(seed[0]))
-
-    def _grid(self) -> dict[str, list[Any]]:
-        """Return the points of a grid search: as many a range as the number of trials allows, at least two."""
-        if self._spec.sampler != "grid":
-            return {}
-        choices = {key: list(d.choices) for key, d in self._dimensions.items() if d.choices}
-        ranges = {key: d for key, d in self._dimensions.items() if not d.choices}
-        left = self._spec.trials / np.prod([len(values) for values in choices.values()] or [1])
-        points = max(2, int(left ** (1 / max(len(ranges), 1)) + 1e-9))
-        return choices | {key: _grid_points(dimension, points) for key, dimension in ranges.items()}
-
-
-class StoppingRule:
-    """Says whether a trial of a batch is stopped, by what the study knew when the batch began.
-
-    It needs no storage, and works in any process.
-    """
-
-    def __init__(
-        self, study: str, direction: Direction, pruner: PrunerName, longest: int, trials: Sequence[FrozenTrial]
-    ) -> None:
-        # Pruners look at values and their own notes alone; the rest would only have to be carried to other processes.
-        slim = [_without_params(trial) for trial in trials]
-        self._make = partial(_memory_study, study, direction, slim, optuna.samplers.RandomSampler())
-        self._pruner = _pruner(pruner, longest)
-        self._known = {trial.number: set(trial.system_attrs) for trial in trials}
-        self._memory: optuna.Study | None = None
-
-    def __call__(self, number: int, epochs: int, value: float) -> bool:
-        """Note a trial's objective after some epochs, and say whether it is to be stopped."""
-        if self._memory is None:
-            self._memory = self._make(self._pruner)
-        trial = optuna.trial.Trial(self._memory, self._stored_trial(number)._trial_id)
-        trial.report(value, epochs)
-        return trial.should_prune()
-
-    def notes(self, number: int) -> dict[str, Any]:
-        """What the pruner noted about a trial and wants to find there later."""
-        if self._memory is None:
-            return {}
-        attributes = self._stored_trial(number).system_attrs
-        return {key: value for key, value in attributes.items() if key not in self._known[number]}
-
-    def _stored_trial(self, number: int) -> FrozenTrial:
-        assert self._memory is not None
-        return self._memory.get_trials(deepcopy=False)[number]
 
 
 def shown(url: str) -> str:
@@ -526,7 +459,7 @@ def _open(url: str) -> optuna.storages.RDBStorage:
     """
     for attempts_left in reversed(range(databases.ATTEMPTS)):
         try:
-            with _quiet():
+            with quiet():
                 return optuna.storages.RDBStorage(url, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS)
         except (DatabaseError, AssertionError, optuna.exceptions.StorageInternalError) as error:
             is_race = isinstance(error, AssertionError) or databases.is_race(error)
@@ -567,41 +500,6 @@ def _refuse_foreign(url: str) -> None:
         )
 
 
-def _memory_study(
-    name: str,
-    direction: Direction,
-    trials: Iterable[FrozenTrial],
-    sampler: optuna.samplers.BaseSampler,
-    pruner: optuna.pruners.BasePruner,
-) -> optuna.Study:
-    """Copy a study to memory; a trial's number is its position."""
-    storage = optuna.storages.InMemoryStorage()
-    study = optuna.create_study(storage=storage, study_name=name, direction=direction, sampler=sampler, pruner=pruner)
-    for trial in trials:
-        if trial.state is TrialState.FAIL:  # nothing may be learnt from it, not even that a grid point was visited
-            trial = copy.copy(trial)
-            trial.system_attrs = {}
-        storage.create_new_trial(study._study_id, trial)
-    return study
-
-
-def _without_params(trial: FrozenTrial) -> FrozenTrial:
-    slim = copy.copy(trial)
-    slim.params, slim.distributions, slim.user_attrs = {}, {}, {}
-    return slim
-
-
-def _sampler(name: SamplerName, seed: int) -> optuna.samplers.BaseSampler:
-    if name == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    with _quiet():
-        if name == "gp":
-            return optuna.samplers.GPSampler(seed=seed)
-        if name == "cmaes":
-            return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
-    return optuna.samplers.TPESampler(seed=seed)
-
-
 def check_sampler(name: SamplerName) -> None:
     """Make sure that a sampler is installed.
 
@@ -614,33 +512,6 @@ def check_sampler(name: SamplerName) -> None:
         raise BadInput(
             "'cmaes' needs a package that isn't here", field="sampler", remedy="pip install cmaes, or use sampler: tpe"
         )
-
-
-def _pruner(name: PrunerName, longest: int) -> optuna.pruners.BasePruner:
-    if name == "none":
-        return optuna.pruners.NopPruner()
-    if name == "median":
-        # Later than Optuna's default: after a few epochs a high learning rate looks best, and slower trials would go.
-        return optuna.pruners.MedianPruner(STARTUP_TRIALS, n_warmup_steps=longest // REDUCTION_FACTOR**2)
-    first = min(rungs(longest), default=longest)
-    return optuna.pruners.HyperbandPruner(first, longest, REDUCTION_FACTOR)
-
-
-def _distribution(dimension: Dimension) -> BaseDistribution:
-    if dimension.choices:
-        return CategoricalDistribution(dimension.choices)
-    if dimension.is_whole:
-        low, high = int(dimension.low), int(dimension.high)
-        return IntDistribution(low, high, log=dimension.log)
-    return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
-
-
-def _grid_points(dimension: Dimension, count: int) -> list[float]:
-    make = np.geomspace if dimension.log else np.linspace
-    points = make(dimension.low, dimension.high, count)
-    if dimension.is_whole:
-        return sorted({int(point) for point in points.round()})
-    return [float(point) for point in np.clip(points, dimension.low, dimension.high)]
 
 
 def _value_of(trial: FrozenTrial) -> Trial:
@@ -660,16 +531,22 @@ def _value_of(trial: FrozenTrial) -> Trial:
     )
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Use what Optuna calls experimental: heartbeats, and some samplers."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield
-
-
 def _worker() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _process() -> list[Any]:
+    """Tell this process from all others: where it is, its number and its start."""
+    found = processes.look(os.getpid())
+    return [processes.place(), os.getpid(), found.started if found else ""]
+
+
+def _is_dead(process: Sequence[Any] | None) -> bool:
+    """Whether a process is known to be gone: it was of this machine, and its number is nobody's or another's."""
+    if process is None or process[0] != processes.place() or not process[2]:
+        return False
+    found = processes.look(process[1])
+    return found is None or found.started != process[2]
 
 
 def _brief(value: Any) -> str:
