@@ -205,6 +205,22 @@ def test_killed_at_random_moments_it_ends_as_if_undisturbed(
     assert len(trials) - len(given_up) == 2 * 3
 
 
+def test_killed_with_the_verdicts_logged(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Killed when the last numbers were logged, but not the end, it goes on, and logs no number a second time."""
+    (workspace / "tiny.yaml").write_text(ONE, encoding="utf-8")
+    assert killed(workspace, "verdict:1", "run", "tiny.yaml")
+    _, runs = runs_of(workspace)
+    verdicts = {key: value for key, value in newest(runs).data.metrics.items() if key.startswith("verdict/")}
+    assert verdicts
+    assert main(["run", "tiny.yaml"]) == 0
+    assert "4 of 4 model runs are complete" in capsys.readouterr().err
+    client, runs = runs_of(workspace)
+    (parent,) = by_role(runs, "comparison")
+    assert parent.info.status == "FINISHED"
+    assert {key: value for key, value in parent.data.metrics.items() if key.startswith("verdict/")} == verdicts
+    assert_once(client, runs)
+
+
 @pytest.mark.slow
 def test_model_run_without_the_mark_is_made_again(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A model run that was written but not marked complete when the process was killed is deleted and made again.
