@@ -9,14 +9,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
+from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
 from pipeline.cli import main
 from pipeline.tracking import records
+
+
+def has_verdicts(metrics: Sequence[Metric] = ()) -> bool:
+    return any(metric.key.startswith("verdict/") for metric in metrics)
 
 
 def kill_at(when: str) -> None:
@@ -28,12 +33,12 @@ def kill_at(when: str) -> None:
         @wraps(method)
         def call(*arguments: Any, **keywords: Any) -> Any:
             nonlocal left
-            if kind == "call" or (method.__name__ == "set_tag" and records.STATUS in arguments):
+            if kind == "call" or (kind == "mark" and method.__name__ == "set_tag" and records.STATUS in arguments):
                 left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
             result = method(*arguments, **keywords)
-            if kind == "verdict" and method.__name__ == "log_batch" and "verdict/" in str(arguments):
+            if kind == "verdict" and method.__name__ == "log_batch" and has_verdicts(*arguments[2:3]):
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
 
