@@ -19,6 +19,7 @@ from tests.faults.test_going_on import assert_once, assert_one_best, assert_same
 
 DEFAULT = ["run", str(REPOSITORY / "experiments/linear_vs_relu.yaml"), "--jobs", "2"]
 REPORT = Path("reports/linear_vs_relu")
+ELSEWHERE = ("storage", "trial")  # parameters of searches and trials: their place, and their number
 KILLS = 20
 LONGEST = 9.0  # seconds from a start to its kill; a start takes about one to come to where it goes on
 # Each start is a process of its own, forked from one that has imported all this: it is at work at once.
@@ -102,7 +103,7 @@ def searched(runs: list[Run]) -> Counter[tuple[str, ...]]:
     """What was tried, and what became of it; without trials that a kill made an end of, and that were tried again."""
     kept = [run for run in runs if not run.data.tags.get("photofinish.reason", "").startswith("given up")]
     return Counter(
-        (role, run.info.status, *sorted(f"{key}={of}" for key, of in run.data.params.items() if key != "storage"))
+        (role, run.info.status, *sorted(f"{key}={of}" for key, of in run.data.params.items() if key not in ELSEWHERE))
         for role in ("study", "trial")
         for run in by_role(kept, role)
     )
