@@ -286,10 +286,21 @@ class MlflowServer(_Server):
         address = ["--host", self.host, "--port", str(self.port), "--workers", str(self._workers)]
         login = ["--app-name", "basic-auth"] if self._login else []
         where = served if self._serve_artifacts else direct
-        return [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self._backend, *where, *address, *login]
+        return [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--backend-store-uri",
+            self._backend,
+            *where,
+            *address,
+            *login,
+        ]
 
     def _environment(self) -> Mapping[str, str]:
-        return {**self._extra, **(self._login_settings() if self._login else {})}
+        no_jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # more processes, of which we use none
+        return {**no_jobs, **self._extra, **(self._login_settings() if self._login else {})}
 
     def _login_settings(self) -> Mapping[str, str]:
         settings = self.folder / "basic_auth.ini"
