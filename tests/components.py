@@ -1,4 +1,4 @@
-"""The real components of a team's installation: PostgreSQL, `mlflow server`, an S3 store; each on loopback, for a while.
+"""The real components of a team's installation: PostgreSQL, `mlflow server`, an S3 store; on loopback, for a while.
 
 A component that isn't installed is a reason to skip, and a failure where PHOTOFINISH_ALL_COMPONENTS is set, as in CI.
 """
@@ -75,7 +75,7 @@ class PostgreSQL:
         self._call("initdb", "--no-sync", "-U", self.user, "-A", "scram-sha-256", password, "-E", "UTF8", "--locale=C")
         (self._folder / "password").unlink()
         with (self._data / "pg_hba.conf").open("a", encoding="utf-8") as file:
-            file.write(f"host all all all scram-sha-256\n")
+            file.write("host all all all scram-sha-256\n")
         self.start()
         return self
 
