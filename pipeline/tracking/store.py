@@ -19,8 +19,10 @@ from mlflow.tracking import MlflowClient
 from requests import RequestException
 
 from pipeline import databases
-from pipeline.errors import DiskError, StoreError
+from pipeline.errors import BadInput, DiskError, StoreError
 
+SERVED_DATABASES = ("postgresql", "mysql", "mssql")  # what MLflow takes, beside SQLite
+USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"  # noqa: S105  # names of variables
 FEW_RETRIES = 2  # MLflow waits 0 and 4 seconds before them
 
 
@@ -31,8 +33,8 @@ def tracking_uri() -> str:
 
 
 def as_typed(command: str) -> str:
-    """Put the store's address before a command line, where the command wouldn't find the store by itself."""
-    uri, default = tracking_uri(), f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    """Put the store's address, less a password, before a command line that wouldn't find the store by itself."""
+    uri, default = databases.shown(tracking_uri()), f"sqlite:///{Path.cwd() / 'mlflow.db'}"
     return command if uri in ("sqlite:///mlflow.db", default) else f"MLFLOW_TRACKING_URI={shlex.quote(uri)} {command}"
 
 
@@ -41,6 +43,8 @@ def connect() -> MlflowClient:
 
     Raises
     ------
+    BadInput
+        When the address is a database's whose driver isn't installed.
     StoreError
         When the address is none that MLflow knows, or the store doesn't open.
     """
@@ -54,10 +58,14 @@ def connect() -> MlflowClient:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # progress is ours to show
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
-    databases.wait_for_locks()
+    databases.be_patient()
     try:
+        if uri.startswith(SERVED_DATABASES):
+            databases.check_driver(uri, "MLFLOW_TRACKING_URI")
         with databases.one_at_a_time(uri):
             return _open(uri)
+    except BadInput:
+        raise
     except Exception as error:  # drivers and HTTP clients raise errors of their own
         raise unusable(error) from error
 
@@ -115,12 +123,23 @@ def impatient() -> Iterator[None]:
 
 def unusable(error: Exception) -> StoreError:
     """Return the line about a store that doesn't answer as it should."""
-    uri = tracking_uri()
+    store = f"the tracking store {databases.shown(tracking_uri())}"
     if databases.is_locked(error):
-        return StoreError(databases.locked(f"the tracking store {uri}"))
+        return StoreError(databases.locked(store))
     text = one_line(error)
+    if "error code 401" in text:
+        return StoreError(f"{store} {_login_refused()}")
+    if "error code 403" in text:
+        return StoreError(f"{store} doesn't let {os.environ.get(USER, 'you')} do this: {text}; ask who runs it for the right")
     away = "Max retries exceeded" in text  # urllib3's words; what follows them is no help to anyone
-    return StoreError(f"the tracking store {uri} " + ("doesn't answer" if away else f"can't be used: {text}"))
+    return StoreError(f"{store} " + ("doesn't answer" if away else f"can't be used: {text}"))
+
+
+def _login_refused() -> str:
+    user = os.environ.get(USER)
+    if user and os.environ.get(PASSWORD):
+        return f"doesn't know user {user!r} with this password; set {USER} and {PASSWORD} to what it knows"
+    return f"asks for a login; set {USER} and {PASSWORD}"
 
 
 def all_runs(client: MlflowClient, filter_string: str) -> Iterator[Run]:
@@ -147,7 +166,7 @@ def _all_experiments(client: MlflowClient) -> Iterator[Experiment]:
 
 
 # What SQLAlchemy tells beyond what happened: which statement, with which values, where to read about it.
-_ABOUT_SQL = re.compile(r"\(raised as a result of [^)]*\) |\[SQL: .*|\(Background on this error .*")
+_ABOUT_SQL = re.compile(r"^\([\w.]+Error\) |\(raised as a result of [^)]*\) |\[SQL: .*|\(Background on this error .*")
 
 
 def one_line(error: BaseException | None) -> str:
