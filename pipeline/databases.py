@@ -119,7 +119,9 @@ def check_driver(url: str, field: str) -> None:
         extra = "pip install 'photofinish[postgres]'"
         by_name = "write postgresql+psycopg2://user@host/database, and: "
         remedy = extra if error.name == "psycopg2" else by_name + extra
-        raise BadInput(f"{shown(url)} needs the driver {error.name}, which isn't here", field=field, remedy=remedy) from error
+        raise BadInput(
+            f"{shown(url)} needs the driver {error.name}, which isn't here", field=field, remedy=remedy
+        ) from error
 
 
 @contextmanager

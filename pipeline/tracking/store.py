@@ -22,7 +22,7 @@ from pipeline import databases
 from pipeline.errors import BadInput, DiskError, StoreError
 
 SERVED_DATABASES = ("postgresql", "mysql", "mssql")  # what MLflow takes, beside SQLite
-USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"  # noqa: S105  # names of variables
+USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"  # names of variables
 FEW_RETRIES = 2  # MLflow waits 0 and 4 seconds before them
 
 
@@ -32,9 +32,14 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
 
+def address() -> str:
+    """Return the address of the store for people to read, without a password."""
+    return databases.shown(tracking_uri())
+
+
 def as_typed(command: str) -> str:
     """Put the store's address, less a password, before a command line that wouldn't find the store by itself."""
-    uri, default = databases.shown(tracking_uri()), f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    uri, default = address(), f"sqlite:///{Path.cwd() / 'mlflow.db'}"
     return command if uri in ("sqlite:///mlflow.db", default) else f"MLFLOW_TRACKING_URI={shlex.quote(uri)} {command}"
 
 
@@ -123,14 +128,16 @@ def impatient() -> Iterator[None]:
 
 def unusable(error: Exception) -> StoreError:
     """Return the line about a store that doesn't answer as it should."""
-    store = f"the tracking store {databases.shown(tracking_uri())}"
+    store = f"the tracking store {address()}"
     if databases.is_locked(error):
         return StoreError(databases.locked(store))
     text = one_line(error)
     if "error code 401" in text:
         return StoreError(f"{store} {_login_refused()}")
     if "error code 403" in text:
-        return StoreError(f"{store} doesn't let {os.environ.get(USER, 'you')} do this: {text}; ask who runs it for the right")
+        return StoreError(
+            f"{store} doesn't let {os.environ.get(USER, 'you')} do this: {text}; ask who runs it for the right"
+        )
     away = "Max retries exceeded" in text  # urllib3's words; what follows them is no help to anyone
     return StoreError(f"{store} " + ("doesn't answer" if away else f"can't be used: {text}"))
 

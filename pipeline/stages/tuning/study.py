@@ -515,7 +515,9 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
         raise BadInput(f"{url!r} is no address of a database", field="--storage", remedy=remedy) from error
     except RuntimeError as error:  # the schema of another version; Optuna's message says more than it needs to
         remedy = f"run: optuna storage upgrade --storage {databases.shown(url)}; or use another storage"
-        raise BadInput(f"{databases.shown(url)}: {str(error).split('. ')[0]}", field="--storage", remedy=remedy) from error
+        raise BadInput(
+            f"{databases.shown(url)}: {str(error).split('. ')[0]}", field="--storage", remedy=remedy
+        ) from error
     except Exception as error:  # drivers raise errors of their own
         problem = _failure(url, error)
         if databases.is_locked(error):
@@ -573,7 +575,9 @@ def _refuse_foreign(url: str) -> None:
         engine.dispose()
     if "alembic_version" in tables and "version_info" not in tables:
         raise BadInput(
-            f"{databases.shown(url)} is another program's database", field="--storage", remedy="give the studies one of their own"
+            f"{databases.shown(url)} is another program's database",
+            field="--storage",
+            remedy="give the studies one of their own",
         )
 
 
