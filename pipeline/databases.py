@@ -98,6 +98,15 @@ def again_when_away(function: Callable[P, Result]) -> Callable[P, Result]:
     return call
 
 
+# What SQLAlchemy tells beyond what happened: which driver, which statement, with which values, where to read about it.
+_ABOUT_SQL = re.compile(r"^\([\w.]+Error\) |\(raised as a result of [^)]*\) |\[SQL: .*|\(Background on this error .*")
+
+
+def without_sql(text: str) -> str:
+    """Return an error's message in one line, less what only programmers want to know."""
+    return _ABOUT_SQL.sub("", " ".join(text.split())).strip()[:500]
+
+
 def shown(url: str) -> str:
     """Return an address, of a database or a server, without its password."""
     return re.sub(r"(://[^:/@]*):[^@]+@", r"\1:***@", url)
@@ -197,8 +206,9 @@ def is_locked(error: BaseException) -> bool:
 
 
 _AWAY = re.compile(
-    "connection refused|closed the connection|connection already closed|has been closed unexpectedly"
-    "|terminating connection|starting up|shutting down|not yet accepting|in recovery mode|connection reset",
+    "connection refused|connection reset|closed the connection|connection already closed|has been closed unexpectedly"
+    "|terminating connection|starting up|shutting down|not yet accepting|in recovery mode"
+    "|invalid transaction is rolled back",
     re.IGNORECASE,
 )
 

@@ -307,7 +307,8 @@ class MlflowServer(_Server):
         settings.write_text(
             f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{self.folder / 'basic_auth.db'}\n"
             f"admin_username = {LOGIN['MLFLOW_TRACKING_USERNAME']}\n"
-            f"admin_password = {LOGIN['MLFLOW_TRACKING_PASSWORD']}\n",
+            f"admin_password = {LOGIN['MLFLOW_TRACKING_PASSWORD']}\n"
+            "auth_cache_ttl_seconds = 60\n",  # else every request costs what it costs to check a password
             encoding="utf-8",
         )
         return {"MLFLOW_AUTH_CONFIG_PATH": str(settings), "MLFLOW_FLASK_SERVER_SECRET_KEY": "for tests"}

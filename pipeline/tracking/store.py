@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import re
 import shlex
 import time
 from collections.abc import Iterator
@@ -110,6 +109,15 @@ def reaching() -> Iterator[None]:
         if not DiskError.speaks_of(error):
             raise
         raise DiskError.of(error) from error
+    except ModuleNotFoundError as error:
+        if error.name != "boto3":
+            raise
+        remedy = "pip install 'photofinish[s3]'"
+        raise StoreError(f"artifacts in S3 need boto3, which isn't here; {remedy}") from error
+    except Exception as error:
+        if not type(error).__module__.startswith(("boto3.", "botocore.")):  # which needn't be installed
+            raise
+        raise StoreError(f"the artifact store can't be used: {one_line(error)}") from error
 
 
 @contextmanager
@@ -172,11 +180,7 @@ def _all_experiments(client: MlflowClient) -> Iterator[Experiment]:
         token = page.token or ""
 
 
-# What SQLAlchemy tells beyond what happened: which statement, with which values, where to read about it.
-_ABOUT_SQL = re.compile(r"^\([\w.]+Error\) |\(raised as a result of [^)]*\) |\[SQL: .*|\(Background on this error .*")
-
-
 def one_line(error: BaseException | None) -> str:
     """Return an error's message without its line breaks, or its kind when it has none."""
     text = error.message if isinstance(error, MlflowException) else str(error)
-    return _ABOUT_SQL.sub("", " ".join(text.split())).strip()[:500] or type(error).__name__
+    return databases.without_sql(text) or type(error).__name__

@@ -266,12 +266,13 @@ class Study:
         del self._trial_ids[outcome.proposal.number]
         return is_ours
 
+    @databases.again_when_away
     @deferred()
     def give_up(self, reason: str) -> None:
         """Mark the trials in work as failed, so that nobody waits for them."""
-        while self._trial_ids:
-            _, trial_id = self._trial_ids.popitem()
+        for number, trial_id in list(self._trial_ids.items()):
             self._fail(trial_id, reason)
+            del self._trial_ids[number]
 
     @databases.again_when_away
     def trials(self) -> list[Trial]:
@@ -528,7 +529,7 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
 def _failure(url: str, error: Exception) -> str:
     if databases.is_locked(error):
         return databases.locked(databases.shown(url))
-    return f"{databases.shown(url)} can't be used: {' '.join(str(error.__cause__ or error).split())[:300]}"
+    return f"{databases.shown(url)} can't be used: {databases.without_sql(str(error.__cause__ or error))}"
 
 
 def _open(url: str) -> optuna.storages.RDBStorage:
