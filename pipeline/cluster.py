@@ -35,6 +35,8 @@ SECONDS_TO_LEAVE = 2.0
 SECONDS_BETWEEN_ATTEMPTS = 0.5  # to find it
 SECONDS_BETWEEN_LOOKS = 0.02
 SECONDS_BETWEEN_QUESTIONS = 1.0  # a worker's, whether its task is still wanted
+# For local workers: Ctrl-C reaches them too, and it is the driver that ends them.
+DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 MOST_LOSSES = 3  # in a row, without one result
 MOST_DEATHS = 2  # reports that a task's workers died, four each time by Dask's own count (allowed-failures)
 NUMBERS_DEPEND_ON = ("torch", "numpy", "scipy", "scikit-learn")
@@ -297,6 +299,7 @@ def _scheduler(address: str) -> Iterator[str]:
         threads_per_worker=1,
         dashboard_address=None,
         silence_logs=logging.CRITICAL,
+        preload=[DEAF],
     ) as cluster:
         yield cluster.scheduler_address
 
@@ -421,7 +424,7 @@ class _Arrays:
 
 
 def _by_value() -> Callable[..., Any]:
-    """Return a function that is pickled with its code, since it can't be named; a scheduler needs no photofinish then."""
+    """Return a function that is pickled with its code, since it can't be named: a scheduler needs no photofinish."""
 
     def photofinish(packed: bytes, arrays: Mapping[str, Any]) -> Any:
         from pipeline.cluster import run_packed
