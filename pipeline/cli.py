@@ -81,6 +81,7 @@ def _run(options: argparse.Namespace, experiment: Experiment, path: str, until: 
             runner.Options(
                 until,
                 options.jobs,
+                _cluster(options),
                 options.device,
                 options.reports,
                 options.memory,
@@ -90,6 +91,16 @@ def _run(options: argparse.Namespace, experiment: Experiment, path: str, until: 
             listener,
         )
     console.show(experiment, finished)
+
+
+def _cluster(options: argparse.Namespace) -> str | None:
+    if options.cluster and options.jobs > 1:
+        raise BadInput(
+            f"{options.cluster} with --jobs {options.jobs}",
+            field="--cluster",
+            remedy="give one of them: a cluster has its own number of workers",
+        )
+    return options.cluster or None  # MLproject parameters always have a value, so an empty one has to mean "none"
 
 
 def report_command(options: argparse.Namespace) -> None:
@@ -234,6 +245,11 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=_count, metavar="N", help="use seeds 0 to N-1 instead of the file's")
     parser.add_argument("--trials", type=_count, metavar="N", help="trials of each search instead of the file's")
     parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="worker processes (default 1)")
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="train on a Dask cluster: tcp://HOST:8786, or local:4 to start one of 4 workers here",
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override, such as training.lr=0.01"
     )

@@ -5,6 +5,7 @@ PhotofinishError            failed: exit code 1
 ├── StoreError              a tracking store that doesn't hold what was asked for (also a LookupError)
 ├── DiskError               a file that can't be written: the disk is full, or nothing may be written there
 ├── AllMembersFailed        training produced not one usable network
+├── ClusterError            workers of a cluster that can't do what they are given
 ├── Occupied                another process runs the same experiment
 └── Refused                 what was asked for was looked into, and decided against
 Interrupted                 SIGINT or SIGTERM: exit code 130 or 143 (also a KeyboardInterrupt)
@@ -96,6 +97,10 @@ def _error_number(error: OSError) -> int | None:
 
 class AllMembersFailed(PhotofinishError):
     """Every network of an experiment diverged, so there is nothing to compare."""
+
+
+class ClusterError(PhotofinishError):
+    """Workers of a cluster die of a task again and again, or aren't as the process they work for."""
 
 
 class Occupied(PhotofinishError):

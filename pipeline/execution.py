@@ -1,4 +1,4 @@
-"""Where work runs: in this process, or in local workers."""
+"""Where work runs: in this process, in local workers, or on a cluster."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from pipeline.cluster import Cluster
 from pipeline.processes import end_with
 
 Task = TypeVar("Task")
@@ -34,12 +35,16 @@ class Submit(Protocol):
 
 
 @contextmanager
-def workers(jobs: int) -> Iterator[Submit]:
-    """Give a function that hands work in: to worker processes, or with one job to this process, when it is asked for.
+def workers(jobs: int, cluster: Cluster | None = None) -> Iterator[Submit]:
+    """Give a function that hands work in: to a cluster, to worker processes, or with one job to this process.
 
+    What is handed in to this process is done when it is asked for.
     Workers are joblib's (loky): they outlive the block for the next one, and are killed when it ends by an exception,
     such as an interrupt. When this process dies, they end by themselves.
     """
+    if cluster is not None:
+        yield cluster.submit
+        return
     if jobs == 1:
         yield _Later
         return
@@ -57,11 +62,15 @@ def workers(jobs: int) -> Iterator[Submit]:
         raise
 
 
-def map_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], jobs: int) -> Iterator[Result]:
-    """Give each task's result as soon as it is there, in any order when `jobs` is more than 1."""
-    with workers(jobs) as submit:
+def map_tasks(
+    function: Callable[[Task], Result], tasks: Iterable[Task], jobs: int, cluster: Cluster | None = None
+) -> Iterator[Result]:
+    """Give each task's result as soon as it is there, in any order where there are several workers."""
+    with workers(jobs, cluster) as submit:
         pending: list[Any] = [submit(function, task) for task in tasks]
-        if jobs > 1:
+        if cluster is not None:
+            yield from (one.result() for one in cluster.as_done(pending))
+        elif jobs > 1:
             from concurrent.futures import as_completed
 
             yield from (one.result() for one in as_completed(pending))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 from weakref import WeakKeyDictionary
 
 from pipeline.artifacts import Dataset, EvaluatedModel, Search, Split, TrainedModel
+from pipeline.cluster import Cluster, end_if_unwanted, joined
 from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.errors import AllMembersFailed, BadInput, Refused, StoreError, naming_field
 from pipeline.execution import map_tasks, workers
@@ -34,7 +35,17 @@ from pipeline.stages.split import split
 from pipeline.stages.tables.openml import read_openml
 from pipeline.stages.tables.spec import OpenmlSpec, TableSpec
 from pipeline.stages.tables.table import read_dataset
-from pipeline.stages.train import TrainTask, check_memory, choose_device, population_identity, task_key, train
+from pipeline.stages.train import (
+    TrainTask,
+    check_memory,
+    choose_device,
+    population_identity,
+    receive,
+    send,
+    task_key,
+    train,
+    train_sent,
+)
 from pipeline.stages.tune import Candidate, SearchPlan, best_candidate, largest_candidate, plan, settle, tune
 from pipeline.stages.tune import connect as connect_storage
 from pipeline.training.sealed import discard_damaged
@@ -85,6 +96,7 @@ class Options:
 
     until: Stage = "report"
     jobs: int = 1
+    cluster: str | None = None  # address of a Dask cluster that trains, instead of `jobs` workers here
     device: str = "auto"
     reports: Path = Path("reports")
     memory: int | None = None  # bytes for the buffers of a stack of networks
@@ -117,10 +129,11 @@ class Finished:
 
 @dataclass
 class _Walk:
-    """One execution: listener and stopwatch."""
+    """One execution: listener, stopwatch, and the cluster that it was lent."""
 
     options: Options
     listener: Listener
+    cluster: Cluster | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -164,32 +177,35 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
         settled = _settle(experiment, splits)
         _check_memory(splits, settled, experiment.seeds, options)
         plans = [one for one in settled if isinstance(one, SearchPlan)] if options.reaches("tune") else []
-        storage = connect_storage(_storage(options), plans, fresh=options.fresh) if plans else None
-    findings = check_data(splits)
-    for finding in findings:
-        listener.note(finding.sentence)
-    from pipeline.tracking import provenance, writer
+    address = options.cluster if plans or options.reaches("train") else None
+    with joined(address, listener.note) as walk.cluster:
+        with naming_file(file):
+            storage = connect_storage(_storage(options), plans, fresh=options.fresh) if plans else None
+        findings = check_data(splits)
+        for finding in findings:
+            listener.note(finding.sentence)
+        from pipeline.tracking import provenance, writer
 
-    every = [split for made in resampled.values() for split in made]
-    with writer.open_comparison(
-        experiment,
-        _identity(experiment, every, options),
-        fresh=options.fresh,
-        excludes=options.reaches("train"),
-        note=listener.note,
-    ) as comparison:
-        origin = comparison.describe(provenance.gather(Path.cwd()), file, every, findings)
-        finished = Finished(comparison.run_id, comparison.experiment_id, splits, findings, metrics)
-        if options.reaches("tune"):
-            searches = _tune(plans, storage, comparison, walk)
-            finished = replace(finished, searches=searches)
-            settled = _with_best(settled, searches)
-        if options.reaches("train"):
-            tasks = _train_tasks(resampled, settled, experiment.seeds, options, experiment.threshold)
-            progress = _train_and_evaluate(tasks, comparison, walk)
-            finished = _conclude(finished, experiment, progress, comparison, origin, walk)
-        comparison.write_stage_seconds(walk.seconds)
-    return finished
+        every = [split for made in resampled.values() for split in made]
+        with writer.open_comparison(
+            experiment,
+            _identity(experiment, every, options),
+            fresh=options.fresh,
+            excludes=options.reaches("train"),
+            note=listener.note,
+        ) as comparison:
+            origin = comparison.describe(provenance.gather(Path.cwd()), file, every, findings)
+            finished = Finished(comparison.run_id, comparison.experiment_id, splits, findings, metrics)
+            if options.reaches("tune"):
+                searches = _tune(plans, storage, comparison, walk)
+                finished = replace(finished, searches=searches)
+                settled = _with_best(settled, searches)
+            if options.reaches("train"):
+                tasks = _train_tasks(resampled, settled, experiment.seeds, options, experiment.threshold)
+                progress = _train_and_evaluate(tasks, comparison, walk)
+                finished = _conclude(finished, experiment, progress, comparison, origin, walk)
+            comparison.write_stage_seconds(walk.seconds)
+        return finished
 
 
 def _identity(experiment: Experiment, splits: Sequence[Split], options: Options) -> str:
@@ -284,7 +300,7 @@ def _tune(
     with walk.stage("tune", sum(one.spec.trials for one in plans)) as advance:
         if storage is None:
             return ()
-        with workers(options.jobs) as submit:
+        with workers(options.jobs, walk.cluster) as submit:
             searches = tune(
                 plans,
                 storage,
@@ -293,6 +309,7 @@ def _tune(
                 fresh=options.fresh,
                 device=choose_device(options.device),
                 memory=options.memory,
+                announce=end_if_unwanted if walk.cluster else None,
                 advance=advance,
                 note=walk.listener.note,
             )
@@ -345,7 +362,7 @@ def _train_and_evaluate(tasks: list[TrainTask], comparison: ComparisonWriter, wa
         if reaches_evaluate:
             walk.listener.begin("evaluate", total)
         advance(len(reused))
-        for task, trained in _populations(_with_checkpoints(tasks, walk), reused, walk.options.jobs, advance):
+        for task, trained in _populations(_with_checkpoints(tasks, walk), reused, walk, advance):
             started = time.perf_counter()
             away = away or _send_population(task, trained, reused, comparison, progress, walk)
             _put_away(task, trained, waits=away is not None)
@@ -422,20 +439,26 @@ def _put_away(task: TrainTask, trained: list[TrainedModel], *, waits: bool) -> N
 
 
 def _populations(
-    tasks: list[TrainTask], reused: Mapping[RunKey, Reused], jobs: int, advance: Callable[[float], None]
+    tasks: list[TrainTask], reused: Mapping[RunKey, Reused], walk: _Walk, advance: Callable[[float], None]
 ) -> Iterator[tuple[TrainTask, list[TrainedModel]]]:
     """Give each task with those of its model runs that had to be trained, first those that none of had to be."""
     by_name = {(task.candidate.dataset, task.candidate.model, task.split.resample): task for task in tasks}
     parts = [(task, _without(task, reused)) for task in tasks]
     yield from ((task, []) for task, left in parts if not left.seeds)
     remaining = [left for _, left in parts if left.seeds]
-    if jobs == 1:
+    jobs, cluster = walk.options.jobs, walk.cluster
+    tells_epochs = jobs == 1 and cluster is None
+    results: Iterator[list[TrainedModel]]
+    if cluster:
+        away = map_tasks(partial(train_sent, announce=end_if_unwanted), map(send, remaining), jobs, cluster)
+        results = map(receive, away)
+    elif tells_epochs:
         results = map_tasks(partial(train, announce=_announcer(advance)), remaining, jobs)
     else:
         results = map_tasks(train, remaining, jobs)
     for trained in results:
         task = by_name[trained[0].dataset, trained[0].model, trained[0].resample]
-        if jobs > 1 or isinstance(task.candidate, Baseline):
+        if not tells_epochs or isinstance(task.candidate, Baseline):
             advance(len(trained))
         yield task, trained
 

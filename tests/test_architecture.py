@@ -27,6 +27,7 @@ LEVELS = {
     "labels": 1,
     "units": 1,
     "raw_columns": 1,
+    "cluster": 1,
     "planes": 2,
     "training": 3,
     "comparison": 3,
@@ -81,6 +82,7 @@ def test_imports_go_one_way(path: Path) -> None:
         ("optuna", r"stages/tuning/(proposals|study)"),
         ("matplotlib", r"(figures/|stages/reporting/)"),
         ("rich", r"console"),
+        ("distributed", r"cluster"),
     ],
 )
 def test_library_stays_in_its_room(library: str, allowed: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,8 @@ from pipeline.stages.identity import data_identity
 from pipeline.stages.ledger import RunKey
 from pipeline.stages.populations import population_member, population_rows, population_shape, training_rows
 from pipeline.stages.tune import Candidate
+from pipeline.training.sealed import SUFFIX
+from pipeline.whole_files import set_aside
 
 if TYPE_CHECKING:
     from pipeline.training.checkpoints import Ended
@@ -70,6 +74,59 @@ def train(task: TrainTask, announce: Callable[[Population], None] | None = None)
     if recorder is None:
         return models
     return [model if model.failure else replace(model, snapshots=recorder.snapshots(model.seed)) for model in models]
+
+
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """A task as it goes to another machine, with what its folder of checkpoints holds."""
+
+    task: TrainTask
+    files: Mapping[str, bytes]  # by name
+
+
+@dataclass(frozen=True, eq=False)
+class Returned:
+    """What comes back from another machine: model runs, and what is to be kept of them in the task's folder."""
+
+    models: tuple[TrainedModel, ...]
+    folder: Path
+    files: Mapping[str, bytes]
+
+
+def send(task: TrainTask) -> Sent:
+    """Return a task with what its folder holds; the folder is made, for the machine that trains may see it."""
+    assert task.checkpoints is not None
+    task.checkpoints.mkdir(parents=True, exist_ok=True)
+    return Sent(task, _files(task.checkpoints))
+
+
+def train_sent(sent: Sent, announce: Callable[[Population], None] | None = None) -> Returned:
+    """Train as `train` does, on a machine that sees the task's folder or doesn't: then its files come back instead."""
+    folder = sent.task.checkpoints
+    assert folder is not None
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        return Returned(tuple(train(sent.task, announce)), folder, {})
+    with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
+        own = Path(name)
+        _write(sent.files, own)
+        models = train(replace(sent.task, checkpoints=own), announce)
+        return Returned(tuple(models), folder, _files(own))
+
+
+def receive(returned: Returned) -> list[TrainedModel]:
+    """Return the model runs that came back, when what came with them lies in the task's folder."""
+    _write(returned.files, returned.folder)
+    return list(returned.models)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob(f"*{SUFFIX}"))}
+
+
+def _write(files: Mapping[str, bytes], folder: Path) -> None:
+    for name, content in files.items():
+        with set_aside(folder / name) as aside:
+            aside.write_bytes(content)
 
 
 def _shape(task: TrainTask, candidate: Candidate) -> Shape:

@@ -34,6 +34,7 @@ from pipeline.training.spec import LossName, ModelSpec
 
 if TYPE_CHECKING:
     from pipeline.stages.tuning.study import Storage, Study
+    from pipeline.training.population import Population
 
 EDGE = 0.02  # share of a range that counts as its end
 SECONDS_BETWEEN_LOOKS = 0.5  # while other workers train the last trials
@@ -219,6 +220,7 @@ def tune(
     fresh: bool = False,
     device: str = "cpu",
     memory: int | None = None,
+    announce: Callable[[Population], None] | None = None,
     advance: Callable[[float], None] = lambda _: None,
     note: Callable[[str], None] = lambda _: None,
 ) -> list[Search]:
@@ -238,6 +240,8 @@ def tune(
         Whether to delete what earlier searches of the same names have found.
     device, memory:
         As for training.
+    announce:
+        Told of each epoch, where the trials are trained.
     advance:
         Told of each trial that is finished.
     note:
@@ -253,7 +257,7 @@ def tune(
         for one in running:
             one.study.open(fresh=fresh)
             advance(one.study.finished)
-        for batch in _batches(running, partial(submit, train_trials), device, memory, note):
+        for batch in _batches(running, partial(submit, partial(train_trials, announce=announce)), device, memory, note):
             for pending in batch.tasks:
                 outcomes = pending.result()
                 advance(batch.search.keep(outcomes, recorder))

@@ -14,9 +14,9 @@ from tests.conftest import REPOSITORY
 ENDLESS = "models.endless={hidden_units: [4], training: {epochs: 10000000}}"
 
 
-def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """`photofinish …` in a folder of its own."""
-    return _popen([sys.executable, "-m", "pipeline", *arguments], folder, environment)
+def start(folder: Path, *arguments: str, own_group: bool = False, **environment: str) -> subprocess.Popen[str]:
+    """`photofinish …` in a folder of its own; in a group of its own it can be sent what a terminal's Ctrl-C sends."""
+    return _popen([sys.executable, "-m", "pipeline", *arguments], folder, environment, own_group)
 
 
 def start_script(folder: Path, text: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -24,7 +24,9 @@ def start_script(folder: Path, text: str, *arguments: str, **environment: str) -
     return _popen([sys.executable, "-c", text, *arguments], folder, environment)
 
 
-def _popen(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+def _popen(
+    command: list[str], folder: Path, environment: dict[str, str], own_group: bool = False
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -33,6 +35,7 @@ def _popen(command: list[str], folder: Path, environment: dict[str, str]) -> sub
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=own_group,
     )
 
 

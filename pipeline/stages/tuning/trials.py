@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -86,11 +86,11 @@ def rungs(longest: int) -> tuple[int, ...]:
     return tuple(sorted({rung for rung in found if 1 < rung < longest}))
 
 
-def train_trials(task: TrialsTask) -> list[TrialOutcome]:
+def train_trials(task: TrialsTask, announce: Callable[[Population], None] | None = None) -> list[TrialOutcome]:
     """Train every proposal on every fold with every seed, all of them side by side.
 
     After each rung the mean objective of each trial is handed to `task.stopping`. Trials that are stopped leave, and so
-    do those one of whose networks diverges.
+    do those one of whose networks diverges. `announce` is told of each epoch of each stack.
     """
     from pipeline.training.population import one_thread
 
@@ -98,7 +98,7 @@ def train_trials(task: TrialsTask) -> list[TrialOutcome]:
     longest = max(proposal.spec.training.epochs for proposal in task.proposals)
     with one_thread():
         for epoch in (*(rung for rung in task.rungs if rung < longest), longest):
-            batch.train_until(epoch)
+            batch.train_until(epoch, announce)
             batch.report(epoch)
     return batch.outcomes
 
@@ -113,12 +113,14 @@ class _Batch:
         self._open = set(range(len(task.proposals)))  # positions of trials that still train
         self._stacks = list(_stacks(task))
 
-    def train_until(self, epoch: int) -> None:
+    def train_until(self, epoch: int, announce: Callable[[Population], None] | None = None) -> None:
         """Train every network for as many epochs in all, or to its own end."""
         for stack in self._stacks:
             started, active = time.perf_counter(), list(stack.population.active)
             while stack.population.active and stack.population.epoch < epoch:
                 stack.population.run_epoch()
+                if announce is not None:
+                    announce(stack.population)
             stack.population.release_diverged()
             stack.population.free_buffers()  # the others want the memory before this stack's next turn
             for index in active:
