@@ -52,6 +52,7 @@ KNOWN = (0, 1_000, 5_000)  # trials that a sampler may know
 SERVER_PROCESSES = 4  # MLflow's default
 ASSUMED_CORES = 4  # of the server's host and of the database's, in the model
 ASSUMED_WORKERS = (100, 1_000)
+ASSUMED_SEEDS = 10  # of a population, which has one servable model
 
 
 # The components, and what they count --------------------------------------------------------------------------------
@@ -161,10 +162,15 @@ class Row:
         seconds = sum(cost.rest if name == "rest" else cost.seconds[name] for cost in self.costs)
         return seconds / self.units
 
-    def requests(self, kind: str | None = None) -> float:
-        """Requests a unit."""
-        every = sum((cost.requests for cost in self.costs), Counter())
-        return (every.total() if kind is None else every[kind]) / self.units
+    @property
+    def requests(self) -> Counter[str]:
+        """Requests of all workers, by kind."""
+        return sum((cost.requests for cost in self.costs), Counter())
+
+    @property
+    def waited(self) -> Counter[str]:
+        """Seconds that all workers waited for answers, by kind of request."""
+        return sum((cost.waited for cost in self.costs), Counter())
 
     def counter(self, name: str) -> float:
         """What the components counted, a unit."""
@@ -314,8 +320,8 @@ def page(found: Found, postgresql_version: str) -> str:
             *_parts("A model run, by part", "model run", found.runs, ("training", "store", "upload", "servable")),
             f"{DATASETS} populations of {SEEDS} networks 2-10-10-1, 300 epochs. Seconds are summed over the processes"
             " that write; training is the stack's time, or with one writer the time spent waiting for it. Store:"
-            " requests or statements other than files. Servable: the model that is logged for one of"
-            f" {SEEDS} model runs.",
+            " requests or statements other than files. Servable: the model that is logged for the best of each"
+            f" population, so that {SEEDS} times as much is spent on one.",
             *_parts("A trial, by part", "trial", found.trials, ("training", "study", "store", "upload")),
             f"{TRIALS} trials of one study, two in work at a time a process. Study: Optuna's database. The rest is"
             " waiting for the others' last trials, and proposing.",
@@ -339,24 +345,25 @@ def _parts(title: str, unit: str, rows: Sequence[Row], parts: Sequence[str]) -> 
 
 def _requests(found: Found) -> list[str]:
     run, trial = found.run_loads[0], found.trial_loads[0]
-    kinds = sorted({kind for row in (run, trial) for cost in row.costs for kind in cost.requests})
-    body = [
-        [f"`{kind}`" if "/" in kind else kind, f"{run.requests(kind):.1f}", f"{trial.requests(kind):.1f}"]
-        for kind in kinds
-    ]
-    body.append(["**all requests**", f"{run.requests():.1f}", f"{trial.requests():.1f}"])
+    kinds = sorted(kind for kind in run.requests | trial.requests if (run.requests + trial.requests)[kind] > 1)
+    body = [[f"`{kind}`" if "/" in kind else kind, *_asked(run, kind), *_asked(trial, kind)] for kind in kinds]
     counters = {
-        "transactions of MLflow's database": "mlflow transactions",
-        "transactions of Optuna's database": "optuna transactions",
-        "flushes of the write-ahead log": "flushes",
+        "transactions of MLflow's database": ("mlflow transactions", 1),
+        "transactions of Optuna's database": ("optuna transactions", 1),
+        "flushes of the write-ahead log": ("flushes", 1),
+        "KiB in MLflow's database": ("mlflow bytes", 1024),
+        "KiB in Optuna's database": ("optuna bytes", 1024),
+        "KiB of artifacts": ("artifact bytes", 1024),
     }
-    body += [[text, f"{run.counter(key):.1f}", f"{trial.counter(key):.1f}"] for text, key in counters.items()]
-    sizes = {"MLflow's database": "mlflow bytes", "Optuna's database": "optuna bytes", "artifacts": "artifact bytes"}
-    body += [
-        [f"{text}, KiB", f"{run.counter(key) / 1024:.1f}", f"{trial.counter(key) / 1024:.1f}"]
-        for text, key in sizes.items()
-    ]
-    return ["", "## Requests, transactions and bytes", *_table(["each, one process", "model run", "trial"], body)]
+    for text, (key, unit) in counters.items():
+        body.append([text, *(cell for row in (run, trial) for cell in (f"{row.counter(key) / unit:.1f}", ""))])
+    head = ["each, one process", "model run", "ms for them", "trial", "ms for them"]
+    return ["", "## Requests, transactions and bytes", *_table(head, body)]
+
+
+def _asked(row: Row, kind: str) -> tuple[str, str]:
+    """How many requests of a kind one unit takes, and how many milliseconds they take together."""
+    return f"{row.requests[kind] / row.units:.1f}", f"{1000 * row.waited[kind] / row.units:.0f}"
 
 
 def _loads(found: Found) -> list[str]:
@@ -365,7 +372,7 @@ def _loads(found: Found) -> list[str]:
     body = []
     for row in (*found.run_loads, *found.trial_loads):
         transactions = row.counter("mlflow transactions") + row.counter("optuna transactions")
-        rates = (row.rate, row.requests() * row.rate, transactions * row.rate)
+        rates = (row.rate, row.requests.total() / row.wall, transactions * row.rate)
         spent = (row.counter("server"), row.counter("postgresql"))
         numbers = [f"{rates[0]:.1f}", *(f"{rate:.0f}" for rate in rates[1:])]
         body.append(
@@ -391,7 +398,8 @@ def _proposals(found: Found) -> list[str]:
 def _model(found: Found) -> list[str]:
     """From which seconds of training a unit on each component keeps up with so many workers."""
     server_row = next(row for row in found.runs if row.label == "one writer")
-    written = sum(server_row.part(part) for part in ("store", "upload", "servable", "rest"))
+    written = sum(server_row.part(part) for part in ("store", "upload", "rest"))
+    written += server_row.part("servable") * SEEDS / ASSUMED_SEEDS
     run, trial = found.run_loads[-1], found.trial_loads[-1]
     asked = sum(found.trial_loads[0].part(part) for part in ("study", "store", "rest"))
     ceiling = max(found.commits.values())
@@ -420,11 +428,10 @@ def _model(found: Found) -> list[str]:
         "",
         "A worker that trains for t seconds asks for 1/t units a second. So a component that spends c seconds on a unit"
         " is saturated by n workers when t is less than n × c; the table says n × c. Assumed: server and database on"
-        f" {ASSUMED_CORES} cores each, as fast as these, and none of them shared; work that can be shared out to all"
-        " workers; time of the network left out, since it costs nobody's CPU. A model run's t is that of its"
-        " population over the number of seeds. Flushes: as many as were counted with most processes at once, since"
-        " those that commit together flush together. On a network, each request of the one that writes takes a round"
-        " trip more than here.",
+        f" {ASSUMED_CORES} cores each, as fast as these, and none of them shared; {ASSUMED_SEEDS} seeds a population;"
+        " work that can be shared out to all workers. A model run's t is that of its population over the number of"
+        " seeds. Flushes: as many as were counted with most processes at once, since those that commit together flush"
+        " together. On a network, each request of the one that writes takes a round trip more than here.",
     ]
 
 

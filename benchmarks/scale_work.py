@@ -45,6 +45,7 @@ class Clock:
 
     seconds: Counter[str] = field(default_factory=Counter)
     requests: Counter[str] = field(default_factory=Counter)
+    waited: Counter[str] = field(default_factory=Counter)  # seconds for the answers, by kind of request
     wall: float = 0.0
     inside: bool = False
 
@@ -69,8 +70,8 @@ class Clock:
 
         @functools.wraps(function)
         def measured(*arguments: Any, **named: Any) -> Any:
-            self.seconds.clear()
-            self.requests.clear()
+            for counter in (self.seconds, self.requests, self.waited):
+                counter.clear()
             started = time.perf_counter()
             result = function(*arguments, **named)
             self.wall = time.perf_counter() - started
@@ -80,7 +81,7 @@ class Clock:
 
     def result(self, units: int = 0) -> Cost:
         """Return what was measured since a stage began."""
-        return Cost(self.wall, Counter(self.seconds), Counter(self.requests), units)
+        return Cost(self.wall, Counter(self.seconds), Counter(self.requests), Counter(self.waited), units)
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class Cost:
     wall: float
     seconds: Counter[str]
     requests: Counter[str]
+    waited: Counter[str]
     units: int = 0  # model runs or trials
 
     @property
@@ -138,8 +140,12 @@ def _timed_workers(workers: Callable[..., Any], *arguments: Any, **named: Any) -
 def _counted(send: Callable[..., Any]) -> Callable[..., Any]:
     def counted(session: Any, request: Any, **named: Any) -> Any:
         path = request.url.split("?")[0]
-        clock.requests["files" if "/mlflow-artifacts/" in path else "/".join(path.split("/")[-2:])] += 1
-        return send(session, request, **named)
+        kind = "files" if "/mlflow-artifacts/" in path else "/".join(path.split("/")[-2:])
+        started = time.perf_counter()
+        answer = send(session, request, **named)
+        clock.requests[kind] += 1
+        clock.waited[kind] += time.perf_counter() - started
+        return answer
 
     return counted
 
