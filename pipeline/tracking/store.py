@@ -60,6 +60,9 @@ def connect() -> MlflowClient:
     for name in ("sqlalchemy.pool", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # progress is ours to show
+    # So are addresses: towards a server MLflow would print two lines for every run that ends, and read the whole run
+    # back for it.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
     databases.be_patient()
