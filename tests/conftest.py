@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
@@ -21,6 +22,7 @@ from pipeline.tracking.reader import read_comparison
 from tests.making import customers
 
 REPOSITORY = Path(__file__).parents[1]
+DEFAULT = str(REPOSITORY / "experiments/linear_vs_relu.yaml")
 
 pytest_plugins = ["tests.browser", "tests.components"]
 
@@ -175,6 +177,21 @@ def own_tables(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     customers().to_csv(folder / "kunden.csv", sep=";", decimal=",", index=False, encoding="utf-8-sig")
     customers().to_parquet(folder / "kunden.parquet")
     return finish(OWN_TABLES, folder)
+
+
+@pytest.fixture(scope="session")
+def default_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `photofinish run linear_vs_relu`, done once, whatever the number of processes that test."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "default_run"
+    with FileLock(shared / "default_run.lock", timeout=280):
+        if not (folder / "reports").is_dir():  # which comes last
+            folder.mkdir(exist_ok=True)
+            with own_store(folder):
+                assert main(["run", DEFAULT, "--jobs", "2"]) == 0
+    return folder
 
 
 @contextlib.contextmanager
