@@ -26,9 +26,11 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
 
 
 @pytest.fixture(autouse=True)
-def _new_clients() -> None:
-    """MLflow keeps its clients of S3, whatever becomes of addresses and credentials."""
+def _new_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow and boto3 keep clients and credentials, whatever the environment says by now."""
     s3_artifact_repo._cached_get_s3_client.cache_clear()
+    boto3 = pytest.importorskip("boto3")  # where it is missing, the object store has complained
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
 def test_through_the_server(bucket: ObjectStore, tmp_path: Path, alone: Alone) -> None:
@@ -78,7 +80,8 @@ def test_store_out_of_reach(
     direct: dict[str, str], tmp_path: Path, change: dict[str, str], says: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A wrong address, or no credentials: exit code 1, and one line with what the store's library says."""
-    settings = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1", "AWS_SHARED_CREDENTIALS_FILE": "none"}
+    files = dict.fromkeys(("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"), "none")
+    settings = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1", **files}
     assert here(tmp_path, "run", "small.yaml", *UNTUNED, **{**direct, **settings, **change}) == 1
     said = capfd.readouterr().err
     assert said.count("\n") == 1, said
