@@ -1,4 +1,4 @@
-"""`run` and `tune` against `mlflow server` on PostgreSQL, which serves the artifacts: with a login, and without."""
+"""`mlflow server` on PostgreSQL, which asks for a login and serves the artifacts; test_s3.py has one without a login."""
 
 from __future__ import annotations
 
@@ -133,20 +133,3 @@ def test_crash_behind_the_server(
     assert counted == {"comparison": 1, "study": 1, "trial": 6, "model": 4}
     assert found(storage) == alone.found
     pd.testing.assert_frame_equal(numbers(client, tmp_path, "behind"), alone.numbers)
-
-
-def test_without_login(postgresql: PostgreSQL, tmp_path: Path, alone: Alone) -> None:
-    """A server without a login needs its address and no more: `tune` and then `run`, the same numbers."""
-    storage = postgresql.create("without_login")
-    folder = tmp_path / "server"
-    with MlflowServer(folder, postgresql.create("open"), folder / "artifacts") as server:
-        settings = {"MLFLOW_TRACKING_URI": server.address, "PHOTOFINISH_STORAGE": storage}
-        assert here(tmp_path, "tune", "small.yaml", **settings) == 0
-        assert here(tmp_path, "run", "small.yaml", "--until", "evaluate", **settings) == 0
-        client = MlflowClient(server.address)
-        runs = runs_of(client)
-        assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
-        assert len(role(runs, "trial")) == 6
-        assert {run.info.artifact_uri.split(":")[0] for run in runs} == {"mlflow-artifacts"}
-        pd.testing.assert_frame_equal(numbers(client, tmp_path), alone.numbers)
-        assert found(storage) == alone.found
