@@ -13,7 +13,7 @@ import re
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -135,8 +135,8 @@ class Cluster:
         if self._client is None:
             return
         with suppress(*_lost()):
-            packed, digests = self._arrays.pack((work.function, work.task, versions()))
-            arrays = self._arrays.scattered(self._client, digests)
+            packed, large = self._arrays.pack((work.function, work.task, versions()))
+            arrays = self._arrays.scattered(self._client, large)
             work.future = self._client.submit(_by_value(), packed, arrays, pure=False)
 
     def _is_done(self, work: Work) -> bool:
@@ -384,33 +384,32 @@ class _Arrays:
         self._digests: dict[int, tuple[Any, str]] = {}  # by identity: the array, so that it stays, and its digest
         self._futures: dict[str, Future] = {}
 
-    def pack(self, value: Any) -> tuple[bytes, list[str]]:
-        """Pickle something without its large arrays; returns their digests too."""
+    def pack(self, value: Any) -> tuple[bytes, dict[str, Any]]:
+        """Pickle something without its large arrays, which are returned beside it, by their digests."""
         import cloudpickle
         import numpy as np
 
-        digests: dict[str, None] = {}
+        large: dict[str, Any] = {}
 
         class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             def persistent_id(pickler, one: Any) -> str | None:  # noqa: N805
                 if type(one) is not np.ndarray or one.nbytes < LARGE or one.dtype.hasobject:
                     return None
                 digest = self._digest(one)
-                digests[digest] = None
+                large[digest] = one
                 return digest
 
         packed = io.BytesIO()
         Pickler(packed).dump(value)
-        return packed.getvalue(), list(digests)
+        return packed.getvalue(), large
 
-    def scattered(self, client: Client, digests: Sequence[str]) -> dict[str, Future]:
+    def scattered(self, client: Client, large: Mapping[str, Any]) -> dict[str, Future]:
         """Return what stands for arrays on the cluster, which is given those that it hasn't got."""
-        for digest in digests:
+        for digest, array in large.items():
             if digest not in self._futures:
-                array = next(array for array, known in self._digests.values() if known == digest)
                 # To every worker: no single one's end takes it away.
                 self._futures[digest] = client.scatter(array, broadcast=True, hash=False)
-        return {digest: self._futures[digest] for digest in digests}
+        return {digest: self._futures[digest] for digest in large}
 
     def forget(self) -> None:
         """Take it that the cluster has lost them all."""

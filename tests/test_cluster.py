@@ -72,9 +72,9 @@ def test_large_array_is_carried_once(cluster: DaskCluster) -> None:
     notes: list[str] = []
     with joined(cluster.address, notes.append) as found:
         assert found is not None
-        packed, digests = found._arrays.pack(tasks)
+        packed, large = found._arrays.pack(tasks)
         assert len(packed) < 2000
-        assert len(digests) == 1
+        assert len(large) == 1
         with workers(1, found) as submit:
             pending = [submit(total, task) for task in tasks]
             assert [one.result() for one in pending] == [array.sum() + number for number, _ in tasks]

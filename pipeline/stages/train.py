@@ -124,6 +124,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def _write(files: Mapping[str, bytes], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         with set_aside(folder / name) as aside:
             aside.write_bytes(content)

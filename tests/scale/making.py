@@ -45,9 +45,9 @@ def here(folder: Path, *arguments: str, **settings: str) -> int:
         return main([*arguments])
 
 
-def runs_of(client: MlflowClient) -> list[Run]:
-    """Every run of a store."""
-    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+def runs_of(client: MlflowClient, experiment: str | None = None) -> list[Run]:
+    """Every run of a store, or of one MLflow experiment."""
+    ids = [one.experiment_id for one in client.search_experiments() if experiment in (None, one.name)]
     return list(client.search_runs(ids, max_results=1000))
 
 
@@ -55,13 +55,10 @@ def role(runs: list[Run], name: str) -> list[Run]:
     return [run for run in runs if run.data.tags.get("photofinish.role") == name]
 
 
-def numbers(client: MlflowClient, folder: Path) -> pd.DataFrame:
-    """The table of all model runs of the one comparison that was finished, less what differs from run to run."""
-    (parent,) = [
-        run
-        for run in role(runs_of(client), "comparison")
-        if "photofinish.described" in run.data.tags and run.info.status == "FINISHED"
-    ]
+def numbers(client: MlflowClient, folder: Path, experiment: str | None = None) -> pd.DataFrame:
+    """The table of all model runs of the newest comparison, less what differs from run to run."""
+    parent = role(runs_of(client, experiment), "comparison")[0]
+    assert parent.info.status == "FINISHED"
     table = pd.read_csv(client.download_artifacts(parent.info.run_id, "metrics.csv", str(folder)))
     return table.drop(columns=CHANCE)
 

@@ -1,4 +1,4 @@
-"""The components of a team's installation start, answer and end."""
+"""The components of a team's installation start, answer and end; `mlflow server` is seen in test_server.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from tests import components
-from tests.components import LOGIN, MlflowServer, ObjectStore, PostgreSQL
+from tests.components import ObjectStore, PostgreSQL
 
 
 def test_postgresql_keeps_what_was_committed_when_it_crashes(postgresql: PostgreSQL) -> None:
@@ -23,16 +23,6 @@ def test_postgresql_keeps_what_was_committed_when_it_crashes(postgresql: Postgre
         psycopg2.connect(
             host=postgresql.host, port=postgresql.port, user="photofinish", password="wrong", dbname="kept"
         )
-
-
-def test_mlflow_server_asks_for_a_password_and_ends(tmp_path: Path) -> None:
-    """With a login the server refuses strangers, and after its end nobody answers at its address."""
-    with MlflowServer(tmp_path, f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "artifacts", login=True) as server:
-        search = f"{server.address}/api/2.0/mlflow/experiments/search?max_results=1"
-        assert requests.get(search, timeout=30).status_code == 401
-        assert requests.get(search, auth=(*LOGIN.values(),), timeout=30).ok
-    with pytest.raises(requests.ConnectionError):
-        requests.get(search, timeout=30)
 
 
 def test_object_store_holds_a_bucket(tmp_path: Path) -> None:

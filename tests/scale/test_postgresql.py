@@ -17,11 +17,17 @@ import optuna
 import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
+from optuna.trial import TrialState
+from sqlalchemy import event
 
+from pipeline.databases import PATIENCE
+from pipeline.errors import StoreError
 from pipeline.execution import workers
 from pipeline.stages.tune import _study, connect, tune
 from pipeline.stages.tuning.study import WORKER, Study
-from pipeline.stages.tuning.trials import rungs
+from pipeline.stages.tuning.trials import Proposal, TrialOutcome, rungs
+from pipeline.tracking.store import connect as connect_store
+from pipeline.tracking.store import reaching
 from tests.components import PostgreSQL
 from tests.conftest import TINY
 from tests.faults.making import finish, hear, start, start_script, tell, wait_until
@@ -96,9 +102,7 @@ def test_same_numbers_as_on_sqlite(
     assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
     assert len(role(runs, "trial")) == 6
     assert found(settings["PHOTOFINISH_STORAGE"]) == alone.found
-    last = role(runs, "comparison")[0]
-    table = pd.read_csv(client.download_artifacts(last.info.run_id, "metrics.csv", str(tmp_path)))
-    pd.testing.assert_frame_equal(table[alone.numbers.columns], alone.numbers)
+    pd.testing.assert_frame_equal(numbers(client, tmp_path), alone.numbers)
     secret = "twenty"  # stands in the password, however it is quoted
     assert secret in settings["MLFLOW_TRACKING_URI"]
     assert secret not in "".join(capfd.readouterr())
@@ -173,18 +177,20 @@ def test_crashed_and_restarted_midway(postgresql: PostgreSQL, tmp_path: Path, al
     pd.testing.assert_frame_equal(numbers(client, tmp_path), alone.numbers)
 
 
+def break_connections(postgresql: PostgreSQL, database: str) -> int:
+    """Break all connections to a database; returns how many there were."""
+    theirs = f"datname = '{database}' AND pid <> pg_backend_pid()"
+    return len(postgresql.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {theirs}"))
+
+
 @contextlib.contextmanager
 def broken_connections(postgresql: PostgreSQL, database: str) -> Iterator[list[int]]:
     """Break all connections to a database again and again; counts them."""
     stop, broken = threading.Event(), [0]
-    statement = (
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        f" WHERE datname = '{database}' AND pid <> pg_backend_pid()"
-    )
 
     def strike() -> None:
         while not stop.wait(0.4):
-            broken[0] += len(postgresql.execute(statement))
+            broken[0] += break_connections(postgresql, database)
 
     thread = threading.Thread(target=strike)
     thread.start()
@@ -206,6 +212,77 @@ def test_connections_that_break_change_no_trial(postgresql: PostgreSQL, tmp_path
     assert broken[0] > 1
     assert len(there.trials) == 12
     assert found(url, "e/d/m") == found(f"sqlite:///{tmp_path / 'optuna.db'}", "e/d/m")
+
+
+def test_asking_that_breaks_off_leaves_nothing_behind(postgresql: PostgreSQL) -> None:
+    """When the connection breaks at the second of three trials, the same places are asked for again.
+
+    The trials that nobody will train are given up at once, and keep no place.
+    """
+    search = planned(made_split(), trials=6)
+    storage = connect(url := postgresql.create("half"), [search])
+    study: Study = _study(search, storage)
+    study.open()
+    beats = []
+
+    def strike(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if statement.startswith("INSERT INTO trial_heartbeats"):
+            beats.append(statement)
+            if len(beats) == 2:
+                break_connections(postgresql, "half")
+
+    event.listen(storage.optuna_storage.engine, "before_cursor_execute", strike)
+    asked = study.ask()
+    trials = optuna.load_study(study_name="e/d/m", storage=url).trials
+    in_work = [trial for trial in trials if trial.state.name == "RUNNING"]
+    assert [trial.number for trial in in_work] == [one.number for one in asked]
+    assert [trial.system_attrs["photofinish:place"] for trial in in_work] == [0, 1, 2]
+    assert [trial.state.name for trial in trials if trial not in in_work] == ["FAIL", "FAIL"]
+
+
+def test_answer_that_gets_lost_is_no_trial_given_up(postgresql: PostgreSQL) -> None:
+    """A trial that is told again, since the answer got lost, is ours still; one that was given up meanwhile isn't."""
+    search = planned(made_split(), trials=6)
+    storage = connect(postgresql.create("lost"), [search])
+    study: Study = _study(search, storage)
+    study.open()
+    first, second, _ = study.ask()
+    ids = dict(study._trial_ids)
+
+    def tell_it(number: int) -> bool:
+        proposal = Proposal(search.study, number, {}, search.given)
+        study._trial_ids[number] = ids[number]
+        return study.tell(TrialOutcome(proposal, 0.5, {4: 0.5}, 0.0, 0.1), {"seconds": 0.1})
+
+    assert tell_it(first.number)
+    assert tell_it(first.number)
+    storage.optuna_storage.set_trial_state_values(ids[second.number], TrialState.FAIL)
+    assert not tell_it(second.number)
+
+
+def test_database_that_has_answered_is_waited_for(postgresql: PostgreSQL) -> None:
+    """A call begun while PostgreSQL is away comes back when it is there again; at the end of patience, one line."""
+    settings = stores(postgresql, "waited")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", settings["MLFLOW_TRACKING_URI"])
+        client = connect_store()
+        postgresql.stop()
+        starting = threading.Timer(1.5, postgresql.start)
+        starting.start()
+        begun = time.monotonic()
+        try:
+            assert [experiment.name for experiment in client.search_experiments()] == ["Default"]
+        finally:
+            starting.join()
+        assert time.monotonic() - begun > 1.5
+        patch.setenv(PATIENCE, "1")
+        postgresql.stop()
+        try:
+            with pytest.raises(StoreError, match="Connection refused") as caught, reaching():
+                client.search_experiments()
+        finally:
+            postgresql.start()
+        assert "twenty" not in str(caught.value)
 
 
 @pytest.mark.parametrize("which", ["MLFLOW_TRACKING_URI", "PHOTOFINISH_STORAGE"])

@@ -11,9 +11,9 @@ import pytest
 from mlflow.store.artifact import s3_artifact_repo
 from mlflow.tracking import MlflowClient
 
-from tests.components import MlflowServer, ObjectStore
+from tests.components import MlflowServer, ObjectStore, PostgreSQL
 from tests.scale.conftest import Alone
-from tests.scale.making import here, numbers
+from tests.scale.making import found, here, numbers, role, runs_of
 
 pytestmark = pytest.mark.slow
 UNTUNED = ("--set", "models.relu.tuning=null", "--until", "evaluate")
@@ -26,20 +26,32 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
 
 
 @pytest.fixture(autouse=True)
-def _new_clients() -> None:
-    """MLflow keeps its clients of S3, whatever becomes of addresses and credentials."""
+def _new_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow and boto3 keep clients and credentials, whatever the environment says by now."""
     s3_artifact_repo._cached_get_s3_client.cache_clear()
+    boto3 = pytest.importorskip("boto3")  # where it is missing, the object store has complained
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
-def test_through_the_server(bucket: ObjectStore, tmp_path: Path, alone: Alone) -> None:
-    """Where the server reaches the bucket, clients need its address alone; artifacts lie there, and are read back."""
-    folder = tmp_path / "server"
-    backend = f"sqlite:///{tmp_path / 'server.db'}"
-    with MlflowServer(folder, backend, f"{bucket.uri}/proxied", environment=bucket.client_environment) as server:
-        assert here(tmp_path, "run", "small.yaml", "--until", "evaluate", **server.client_environment) == 0
-        assert not (tmp_path / "mlruns").exists()
+def test_through_the_server(bucket: ObjectStore, postgresql: PostgreSQL, tmp_path: Path, alone: Alone) -> None:
+    """Where the server reaches the bucket, and has no login, clients need its address alone: `tune`, and then `run`.
+
+    The numbers are those of a run on SQLite, and all artifacts lie in the bucket.
+    """
+    folder, storage = tmp_path / "server", postgresql.create("bucket_optuna")
+    environment = bucket.client_environment
+    backend = postgresql.create("bucket_mlflow")
+    with MlflowServer(folder, backend, f"{bucket.uri}/proxied", environment=environment) as server:
+        settings = {"MLFLOW_TRACKING_URI": server.address, "PHOTOFINISH_STORAGE": storage}
+        assert here(tmp_path, "tune", "small.yaml", **settings) == 0
+        assert here(tmp_path, "run", "small.yaml", "--until", "evaluate", **settings) == 0
         client = MlflowClient(server.address)
+        runs = runs_of(client)
+        assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
+        assert len(role(runs, "trial")) == 6
+        assert found(storage) == alone.found
         pd.testing.assert_frame_equal(numbers(client, tmp_path), alone.numbers)
+    assert not (tmp_path / "mlruns").exists()
     keys = [key for key in bucket.keys() if key.startswith("proxied/")]  # noqa: SIM118  # no mapping
     assert sum(key.endswith("/metrics.csv") for key in keys) == 1
     assert sum(key.endswith("/network/weights.safetensors") for key in keys) == 4
@@ -78,7 +90,8 @@ def test_store_out_of_reach(
     direct: dict[str, str], tmp_path: Path, change: dict[str, str], says: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A wrong address, or no credentials: exit code 1, and one line with what the store's library says."""
-    settings = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1", "AWS_SHARED_CREDENTIALS_FILE": "none"}
+    files = dict.fromkeys(("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"), "none")
+    settings = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1", **files}
     assert here(tmp_path, "run", "small.yaml", *UNTUNED, **{**direct, **settings, **change}) == 1
     said = capfd.readouterr().err
     assert said.count("\n") == 1, said

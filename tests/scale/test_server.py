@@ -1,8 +1,10 @@
-"""`run` and `tune` against `mlflow server` on PostgreSQL, which serves the artifacts: with a login, and without."""
+"""`mlflow server` on PostgreSQL, which asks for a login and serves the artifacts; test_s3.py has one without a login."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -10,8 +12,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from tests.components import LOGIN, MlflowServer, PostgreSQL
+from tests.faults.making import finish, start, wait_until
 from tests.scale.conftest import Alone
-from tests.scale.making import found, here, numbers, role, runs_of
+from tests.scale.making import SMALL, found, here, numbers, role, runs_of
 
 pytestmark = pytest.mark.slow
 USER, PASSWORD = LOGIN
@@ -99,20 +102,34 @@ def test_with_login(
     assert len(pd.read_csv(elsewhere / "out.csv")) == 2
 
 
-def test_without_login(postgresql: PostgreSQL, tmp_path: Path, alone: Alone) -> None:
-    """A server without a login needs its address and no more: `tune` and then `run`, the same numbers."""
-    storage = postgresql.create("without_login")
-    folder = tmp_path / "server"
-    with MlflowServer(folder, postgresql.create("open"), folder / "artifacts") as server:
-        settings = {"MLFLOW_TRACKING_URI": server.address, "PHOTOFINISH_STORAGE": storage}
-        assert here(tmp_path, "tune", "small.yaml", **settings) == 0
-        assert here(tmp_path, "run", "small.yaml", "--until", "evaluate", **settings) == 0
-        client = MlflowClient(server.address)
-        runs = runs_of(client)
-        assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
-        assert len(role(runs, "trial")) == 6
-        assert {run.info.artifact_uri.split(":")[0] for run in runs} == {"mlflow-artifacts"}
-        finished = role(runs, "model")[0].data.tags["mlflow.parentRunId"]
-        table = pd.read_csv(client.download_artifacts(finished, "metrics.csv", str(tmp_path)))
-        pd.testing.assert_frame_equal(table[alone.numbers.columns], alone.numbers)
-        assert found(storage) == alone.found
+def test_crash_behind_the_server(
+    server: MlflowServer, client: MlflowClient, postgresql: PostgreSQL, tmp_path: Path, alone: Alone
+) -> None:
+    """PostgreSQL crashes in a search and in training, and is away for two seconds each time: nobody notices.
+
+    Client and server ask again; there is every trial and every number once, as in a run that nothing disturbed.
+    """
+    (tmp_path / "small.yaml").write_text(SMALL, encoding="utf-8")
+    storage = postgresql.create("behind")
+    settings = {**server.client_environment, "PHOTOFINISH_STORAGE": storage, "MLFLOW_EXPERIMENT_NAME": "behind"}
+    process = start(tmp_path, "run", "small.yaml", "--until", "evaluate", "--fresh", **settings)
+
+    def has(name: str, count: int) -> bool:
+        assert process.poll() is None, process.communicate()
+        return len(role(runs_of(client, "behind"), name)) >= count
+
+    try:
+        for name, count in (("trial", 2), ("model", 1)):
+            assert wait_until(partial(has, name, count))
+            postgresql.restart(2)
+        code, _, err = finish(process)
+    finally:
+        process.kill()
+        process.communicate()
+    assert code == 0, err
+    runs = runs_of(client, "behind")
+    assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
+    counted = Counter(run.data.tags["photofinish.role"] for run in runs)
+    assert counted == {"comparison": 1, "study": 1, "trial": 6, "model": 4}
+    assert found(storage) == alone.found
+    pd.testing.assert_frame_equal(numbers(client, tmp_path, "behind"), alone.numbers)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from pipeline.artifacts import Dataset, Floats, Split, TrainedModel
 from pipeline.comparison.thresholds import Goal
 from pipeline.stages.evaluate import predict
 from pipeline.stages.split import SplitSpec, split
-from pipeline.stages.train import TrainTask, fingerprint, train
+from pipeline.stages.train import TrainTask, fingerprint, receive, send, train, train_sent
 from pipeline.stages.tune import Candidate, settle
 from pipeline.training.spec import ModelSpec, TrainingSpec
 from tests.making import dataset
@@ -107,6 +109,33 @@ def test_progress_is_told_beside_the_snapshots(moons: Dataset) -> None:
         task = TrainTask(made, settle(made, "m", model()), (0,), "cpu")
         train(task, lambda population, heard=heard: heard.append(population.epoch))
         assert heard == list(range(1, 9))
+
+
+def test_what_was_trained_elsewhere_is_kept_here(moons: Dataset, tmp_path: Path) -> None:
+    """A machine that doesn't see the folder of checkpoints is sent what it holds, and sends back what belongs there."""
+    made = split(moons, SplitSpec())
+    task = TrainTask(made, settle(made, "m", model()), (0, 1), "cpu", checkpoints=tmp_path / "checkpoints/population")
+    folder = task.checkpoints
+    assert folder is not None
+    sent = send(task)
+    shutil.rmtree(tmp_path / "checkpoints")
+    trained = receive(train_sent(sent))
+    assert [bits(one) for one in trained] == [bits(one) for one in train(replace(task, checkpoints=None))]
+    assert list(folder.iterdir())
+    kept = send(task)
+    shutil.rmtree(tmp_path / "checkpoints")
+    again = train_sent(kept)
+    assert [one.started_at for one in again.models] == [one.started_at for one in trained]  # it wasn't trained again
+    assert not folder.exists()
+
+
+def test_folder_that_another_machine_sees_is_used_there(moons: Dataset, tmp_path: Path) -> None:
+    """Where a disk is shared checkpoints are kept on it, and don't travel."""
+    made = split(moons, SplitSpec())
+    task = TrainTask(made, settle(made, "m", model()), (0, 1), "cpu", checkpoints=tmp_path / "checkpoints/population")
+    returned = train_sent(send(task))
+    assert returned.files == {}
+    assert list(returned.folder.iterdir())
 
 
 def test_params_are_the_contracts(moons: Dataset) -> None:

@@ -28,6 +28,7 @@ from pipeline.stages.tuning.proposals import StoppingRule
 from pipeline.stages.tuning.spec import Dimension, TunableModelSpec, configure
 from pipeline.stages.tuning.study import PROCESS, Study
 from pipeline.stages.tuning.trials import rungs
+from pipeline.training.population import Population
 from tests.making import dataset
 
 SPACE = {"depth": [1, 2], "width": [2, 8], "lr": [0.01, 0.3, "log"], "epochs": [4, 30, "log"]}
@@ -290,6 +291,18 @@ def test_workers_change_no_number(url: str, tmp_path: Path) -> None:
     one = searched(*plans, url=url)
     two = searched(*plans, url=f"sqlite:///{tmp_path / 'two.db'}", jobs=2)
     assert [outcomes(search) for search in one] == [outcomes(search) for search in two]
+
+
+def test_training_of_trials_can_be_ended_between_epochs(url: str) -> None:
+    """Whoever is told of the epochs of trials may end their training, as a worker does that nobody waits for."""
+
+    def give_up(population: Population) -> None:
+        if population.epoch == 3:
+            raise InterruptedError
+
+    search = planned(made_split())
+    with workers(1) as submit, pytest.raises(InterruptedError):
+        tune([search], connect(url, [search]), Notebook(), submit=submit, announce=give_up)
 
 
 def test_searches_of_other_seeds_differ(url: str, tmp_path: Path) -> None:
