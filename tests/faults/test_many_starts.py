@@ -71,6 +71,7 @@ def test_first_start_that_is_killed_leaves_no_half_of_a_database(workspace: Path
     assert wait_until(half_made)
     process.kill()
     finish(process)
+    assert not (workspace / "mlflow.db").exists()
     assert main(["run", "tiny.yaml", "--until", "split"]) == 0
 
 
