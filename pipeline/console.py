@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline import databases
 from pipeline.errors import printable
 from pipeline.units import metric_name
 
@@ -253,12 +254,12 @@ def compare_addresses(finished: Finished, base: str = DEFAULT_UI) -> dict[str, s
 def _show_runs(finished: Finished) -> None:
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if uri.startswith("http"):
-        base = uri.rstrip("/")
+        base = databases.shown(uri).rstrip("/")
         _say(f"runs      {base}/#/experiments/{finished.experiment_id}/runs")
     else:
         base = DEFAULT_UI
         is_default = uri in ("", "sqlite:///mlflow.db", f"sqlite:///{Path.cwd() / 'mlflow.db'}")
-        store = "" if is_default else f" --backend-store-uri {uri}"
+        store = "" if is_default else f" --backend-store-uri {databases.shown(uri)}"
         _say(f"runs      mlflow ui{store}   then {base}/#/experiments/{finished.experiment_id}/runs")
     for dataset, address in compare_addresses(finished, base).items():
         _say(f"compare   {dataset}: {address}")

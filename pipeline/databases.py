@@ -1,4 +1,8 @@
-"""What MLflow's and Optuna's databases need alike: a first start by many at once, and patience with a lock."""
+"""What MLflow's and Optuna's databases need alike: a first start by many at once, and patience.
+
+Patience is for a lock on SQLite's file, and for a database server that has answered before and doesn't now: it is being
+started again.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,36 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+from pipeline.errors import BadInput
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
 PATIENCE = "PHOTOFINISH_LOCK_SECONDS"  # environment variable
 DEFAULT_PATIENCE = 60.0
 ATTEMPTS = 8  # to make tables that others make at the same moment
+SECONDS_BETWEEN_TRIES = 0.2
+CONNECT_SECONDS = 10  # for a first answer; a wrong address may lead to nobody
+TURN = 0x50F0F1  # number of a lock in PostgreSQL; any will do
 
 
 def patience() -> float:
-    """Return for how many seconds to wait for a database that another process has locked."""
+    """Return for how many seconds to wait for a database that is locked by another process, or away."""
     return float(os.environ.get(PATIENCE) or DEFAULT_PATIENCE)
 
 
 @cache
-def wait_for_locks() -> None:
-    """Have SQLite wait `patience()` seconds for a lock, in all databases opened through SQLAlchemy from now on.
+def be_patient() -> None:
+    """Have all databases opened through SQLAlchemy from now on be waited for, for `patience()` seconds.
 
-    MLflow sets a time of its own in every session, and takes no other; so its statement is rewritten.
+    SQLite when it is locked: MLflow sets a time of its own in every session, and takes no other; so its statement is
+    rewritten. Servers when they no longer answer.
     """
     from sqlalchemy import Engine, event
     from sqlalchemy.pool import Pool
@@ -43,16 +56,96 @@ def wait_for_locks() -> None:
 
     event.listen(Pool, "connect", prepare)
     event.listen(Engine, "before_cursor_execute", rewrite, retval=True)
+    event.listen(Engine, "do_connect", _connect)
+
+
+_answered: set[tuple[Any, ...]] = set()  # servers that did when they were asked last
+
+
+def _connect(dialect: Any, _: Any, arguments: Any, settings: dict[str, Any]) -> Any:
+    """Connect to a server; one that has answered before is waited for, one that hasn't has a wrong address."""
+    if dialect.name == "sqlite":
+        return None  # SQLAlchemy's own way
+    server = (dialect.name, *(settings.get(key) for key in ("host", "port", "dbname")))
+    end = time.monotonic() + patience()
+    while True:
+        try:
+            connection = dialect.connect(*arguments, **settings)
+        except dialect.loaded_dbapi.Error as error:
+            if server in _answered and is_away(error) and time.monotonic() < end:
+                time.sleep(SECONDS_BETWEEN_TRIES)
+                continue
+            _answered.discard(server)  # it isn't waited for in vain a second time
+            raise
+        _answered.add(server)
+        return connection
+
+
+def again_when_away(function: Callable[P, Result]) -> Callable[P, Result]:
+    """Call a function again when its database went away under it. For what may be begun anew; a decorator."""
+
+    @wraps(function)
+    def call(*arguments: P.args, **keywords: P.kwargs) -> Result:
+        end = time.monotonic() + patience()
+        while True:
+            try:
+                return function(*arguments, **keywords)
+            except Exception as error:
+                if not is_away(error) or time.monotonic() > end:
+                    raise
+            time.sleep(SECONDS_BETWEEN_TRIES)
+
+    return call
+
+
+# What SQLAlchemy tells beyond what happened: which driver, which statement, with which values, where to read about it.
+_ABOUT_SQL = re.compile(r"^\([\w.]+Error\) |\(raised as a result of [^)]*\) |\[SQL: .*|\(Background on this error .*")
+
+
+def without_sql(text: str) -> str:
+    """Return an error's message in one line, less what only programmers want to know."""
+    return _ABOUT_SQL.sub("", " ".join(text.split())).strip()[:500]
+
+
+def shown(url: str) -> str:
+    """Return an address, of a database or a server, without its password."""
+    return re.sub(r"(://[^:/@]*):[^@]+@", r"\1:***@", url)
+
+
+def check_driver(url: str, field: str) -> None:
+    """Make sure that the driver that an address asks for is installed.
+
+    Raises
+    ------
+    BadInput
+        Naming the field that holds the address.
+    """
+    from sqlalchemy.engine import make_url
+
+    try:
+        make_url(url).get_dialect().import_dbapi()
+    except ModuleNotFoundError as error:
+        extra = "pip install 'photofinish[postgres]'"
+        by_name = "write postgresql+psycopg2://user@host/database, and: "
+        remedy = extra if error.name == "psycopg2" else by_name + extra
+        raise BadInput(
+            f"{shown(url)} needs the driver {error.name}, which isn't here", field=field, remedy=remedy
+        ) from error
 
 
 @contextmanager
 def one_at_a_time(url: str) -> Iterator[None]:
     """Let one process after the other open a database: of those that make its tables at once, most would fail.
 
-    For files of SQLite, by a lock of their folder; other databases, and systems without such locks, are for retries.
+    For files of SQLite by a lock of their folder, for PostgreSQL by one of its own, which also says at once whether the
+    database can be reached; other databases, and systems without such locks, are for retries.
     """
     from sqlalchemy.engine import make_url
 
+    if url.startswith("postgresql"):
+        with _turn(url):
+            yield
+        return
     file = make_url(url).database if url.startswith("sqlite") else None
     folder = _lock(Path(file).absolute().parent) if file else None
     try:
@@ -60,6 +153,24 @@ def one_at_a_time(url: str) -> Iterator[None]:
     finally:
         if folder is not None:
             os.close(folder)
+
+
+@contextmanager
+def _turn(url: str) -> Iterator[None]:
+    from sqlalchemy import create_engine
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.pool import NullPool
+
+    is_known = make_url(url).get_driver_name().startswith("psycopg")
+    engine = create_engine(
+        url, poolclass=NullPool, connect_args={"connect_timeout": CONNECT_SECONDS} if is_known else {}
+    )
+    with closing(engine.connect()) as connection:  # the lock ends with the transaction, and that with the connection
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(patience() * 1000)}")
+        with suppress(OperationalError):  # whoever holds it is taken for stuck
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({TURN})")
+        yield
 
 
 def _lock(folder: Path) -> int | None:
@@ -92,6 +203,23 @@ def is_race(error: BaseException) -> bool:
 def is_locked(error: BaseException) -> bool:
     """Whether the patience with a lock has come to its end."""
     return any("database is locked" in str(one) for one in (error, error.__cause__))
+
+
+_AWAY = re.compile(
+    "connection refused|connection reset|closed the connection|connection already closed|has been closed unexpectedly"
+    "|terminating connection|starting up|shutting down|not yet accepting|in recovery mode"
+    "|invalid transaction is rolled back",
+    re.IGNORECASE,
+)
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether a database server has broken a connection, or takes none at present."""
+    while error is not None:
+        if getattr(error, "connection_invalidated", False) or _AWAY.search(str(error)):
+            return True
+        error = error.__cause__
+    return False
 
 
 def locked(url: str) -> str:

@@ -22,7 +22,7 @@ from tests.making import customers
 
 REPOSITORY = Path(__file__).parents[1]
 
-pytest_plugins = ["tests.browser"]
+pytest_plugins = ["tests.browser", "tests.components"]
 
 TINY = """\
 name: tiny

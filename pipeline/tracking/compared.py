@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-import mlflow
 import pandas as pd
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
@@ -22,7 +21,7 @@ from pipeline.stages.side_by_side import SideBySide
 from pipeline.tracking import records
 from pipeline.tracking.files import load_split
 from pipeline.tracking.reader import UNREADABLE, artifacts, check_terms, model_runs, read_comparison, terms_of
-from pipeline.tracking.store import all_runs, connect, one_line
+from pipeline.tracking.store import address, all_runs, connect, one_line
 
 Cell = tuple[str, int]  # dataset and resample
 
@@ -190,13 +189,11 @@ def find_run(client: MlflowClient, text: str) -> Run:
     """Return the one run whose id begins so."""
     found = list(all_runs(client, f"attributes.run_id LIKE '{text}%'"))
     if not found:
-        raise BadInput(
-            f"no such run in {mlflow.get_tracking_uri()}", field=text, remedy="mlflow ui shows the ids that there are"
-        )
+        raise BadInput(f"no such run in {address()}", field=text, remedy="mlflow ui shows the ids that there are")
     if len(found) > 1:
         raise BadInput(f"{len(found)} runs begin with it", field=text, remedy="give more digits")
     if not re.fullmatch("[0-9a-f]{32}", found[0].info.run_id):  # it becomes a folder's name
-        raise StoreError(f"{mlflow.get_tracking_uri()} answers with a run id that is none: {found[0].info.run_id!r}")
+        raise StoreError(f"{address()} answers with a run id that is none: {found[0].info.run_id!r}")
     return found[0]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pipeline import databases
+
 LIBRARIES = ("photofinish", "torch", "scikit-learn", "numpy", "pandas", "mlflow", "optuna", "matplotlib", "seaborn")
 
 # A diff is logged for others to read, so files that usually hold secrets stay out of it.
@@ -20,7 +21,6 @@ SECRETS = (
     *("*.env", "*.env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.keystore", "id_rsa*", "id_ed25519*", "id_ecdsa*"),
     *("*secret*", "*credential*", "*password*", "*passwd*", "*token*", ".netrc", ".pgpass", ".pypirc", ".npmrc"),
 )
-PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]+@")  # in an address
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def gather(folder: Path) -> Provenance:
     shown = set(_git(folder, "diff", "--name-only", "HEAD", "--", *pathspecs).splitlines())
     return Provenance(
         begun=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        command=PASSWORD.sub(r"\1:***@", " ".join(["python -m pipeline", *sys.argv[1:]])),
+        command=" ".join(["python -m pipeline", *map(databases.shown, sys.argv[1:])]),
         commit=_git(folder, "rev-parse", "HEAD").strip(),
         diff=_git(folder, "diff", "HEAD", "--", *pathspecs),
         left_out=tuple(sorted(changed - shown)),

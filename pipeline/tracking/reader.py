@@ -29,7 +29,7 @@ from pipeline.tracking import records
 from pipeline.tracking.checksums import CHECKSUMS, load_checksums, verify
 from pipeline.tracking.files import load_searches, load_split
 from pipeline.tracking.provenance import Provenance
-from pipeline.tracking.store import all_runs, connect, one_line
+from pipeline.tracking.store import address, all_runs, connect, one_line
 from pipeline.training.storage import load_network, load_snapshots
 
 # What reading a damaged file may end in, where no checksum tells of the damage first: runs of older versions have none.
@@ -60,8 +60,7 @@ def latest_comparison(experiment: str) -> str:
             run_id: str = run.info.run_id
             return run_id
     raise StoreError(
-        f"{mlflow.get_tracking_uri()} holds no finished comparison of {experiment!r};"
-        f" make one by: python -m pipeline run {experiment}"
+        f"{address()} holds no finished comparison of {experiment!r}; make one by: python -m pipeline run {experiment}"
     )
 
 
@@ -201,7 +200,7 @@ def _comparison(client: MlflowClient, run_id: str) -> Run:
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
-        raise StoreError(f"no run {run_id!r} in {mlflow.get_tracking_uri()}") from error
+        raise StoreError(f"no run {run_id!r} in {address()}") from error
     if run.data.tags.get(records.ROLE) != "comparison":
         raise StoreError(f"run {run_id} is not a comparison: give the parent run's id")
     return run

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import re
 import shlex
 import time
 from collections.abc import Iterator
@@ -19,8 +18,10 @@ from mlflow.tracking import MlflowClient
 from requests import RequestException
 
 from pipeline import databases
-from pipeline.errors import DiskError, StoreError
+from pipeline.errors import BadInput, DiskError, StoreError
 
+SERVED_DATABASES = ("postgresql", "mysql", "mssql")  # what MLflow takes, beside SQLite
+USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"  # names of variables
 FEW_RETRIES = 2  # MLflow waits 0 and 4 seconds before them
 
 
@@ -30,9 +31,14 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
 
+def address() -> str:
+    """Return the address of the store for people to read, without a password."""
+    return databases.shown(tracking_uri())
+
+
 def as_typed(command: str) -> str:
-    """Put the store's address before a command line, where the command wouldn't find the store by itself."""
-    uri, default = tracking_uri(), f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    """Put the store's address, less a password, before a command line that wouldn't find the store by itself."""
+    uri, default = address(), f"sqlite:///{Path.cwd() / 'mlflow.db'}"
     return command if uri in ("sqlite:///mlflow.db", default) else f"MLFLOW_TRACKING_URI={shlex.quote(uri)} {command}"
 
 
@@ -41,6 +47,8 @@ def connect() -> MlflowClient:
 
     Raises
     ------
+    BadInput
+        When the address is a database's whose driver isn't installed.
     StoreError
         When the address is none that MLflow knows, or the store doesn't open.
     """
@@ -57,10 +65,14 @@ def connect() -> MlflowClient:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
-    databases.wait_for_locks()
+    databases.be_patient()
     try:
+        if uri.startswith(SERVED_DATABASES):
+            databases.check_driver(uri, "MLFLOW_TRACKING_URI")
         with databases.one_at_a_time(uri):
             return _open(uri)
+    except BadInput:
+        raise
     except Exception as error:  # drivers and HTTP clients raise errors of their own
         raise unusable(error) from error
 
@@ -100,6 +112,15 @@ def reaching() -> Iterator[None]:
         if not DiskError.speaks_of(error):
             raise
         raise DiskError.of(error) from error
+    except ModuleNotFoundError as error:
+        if error.name != "boto3":
+            raise
+        remedy = "pip install 'photofinish[s3]'"
+        raise StoreError(f"artifacts in S3 need boto3, which isn't here; {remedy}") from error
+    except Exception as error:
+        if not type(error).__module__.startswith(("boto3.", "botocore.")):  # which needn't be installed
+            raise
+        raise StoreError(f"the artifact store can't be used: {one_line(error)}") from error
 
 
 @contextmanager
@@ -118,12 +139,25 @@ def impatient() -> Iterator[None]:
 
 def unusable(error: Exception) -> StoreError:
     """Return the line about a store that doesn't answer as it should."""
-    uri = tracking_uri()
+    store = f"the tracking store {address()}"
     if databases.is_locked(error):
-        return StoreError(databases.locked(f"the tracking store {uri}"))
+        return StoreError(databases.locked(store))
     text = one_line(error)
+    if "error code 401" in text:
+        return StoreError(f"{store} {_login_refused()}")
+    if "error code 403" in text:
+        return StoreError(
+            f"{store} doesn't let {os.environ.get(USER, 'you')} do this: {text}; ask who runs it for the right"
+        )
     away = "Max retries exceeded" in text  # urllib3's words; what follows them is no help to anyone
-    return StoreError(f"the tracking store {uri} " + ("doesn't answer" if away else f"can't be used: {text}"))
+    return StoreError(f"{store} " + ("doesn't answer" if away else f"can't be used: {text}"))
+
+
+def _login_refused() -> str:
+    user = os.environ.get(USER)
+    if user and os.environ.get(PASSWORD):
+        return f"doesn't know user {user!r} with this password; set {USER} and {PASSWORD} to what it knows"
+    return f"asks for a login; set {USER} and {PASSWORD}"
 
 
 def all_runs(client: MlflowClient, filter_string: str) -> Iterator[Run]:
@@ -149,11 +183,7 @@ def _all_experiments(client: MlflowClient) -> Iterator[Experiment]:
         token = page.token or ""
 
 
-# What SQLAlchemy tells beyond what happened: which statement, with which values, where to read about it.
-_ABOUT_SQL = re.compile(r"\(raised as a result of [^)]*\) |\[SQL: .*|\(Background on this error .*")
-
-
 def one_line(error: BaseException | None) -> str:
     """Return an error's message without its line breaks, or its kind when it has none."""
     text = error.message if isinstance(error, MlflowException) else str(error)
-    return _ABOUT_SQL.sub("", " ".join(text.split())).strip()[:500] or type(error).__name__
+    return databases.without_sql(text) or type(error).__name__

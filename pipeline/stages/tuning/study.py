@@ -81,7 +81,7 @@ class Storage:
     @property
     def shown(self) -> str:
         """The address without a password."""
-        return shown(self.url)
+        return databases.shown(self.url)
 
     @property
     def optuna_storage(self) -> optuna.storages.BaseStorage:
@@ -158,8 +158,10 @@ class Study:
         self._attributes = attributes  # of every trial
         self._trial_ids: dict[int, int] = {}  # number → id, of trials in work here
         self._seen: dict[int, float] = {}  # id → when we began to wait for another worker's trial
+        self._is_asking = False
         self._study: optuna.Study | None = None
 
+    @databases.again_when_away
     def check(self) -> None:
         """Make sure that the study can be made or continued, without making it.
 
@@ -172,6 +174,7 @@ class Study:
         if found is not None:
             self._check_identity(found)
 
+    @databases.again_when_away
     @deferred()
     def open(self, *, fresh: bool = False) -> None:
         """Make the study, or take up the one there is; `fresh` deletes what it holds."""
@@ -186,6 +189,7 @@ class Study:
             if key not in known:
                 self._study.set_user_attr(key, value)
 
+    @databases.again_when_away
     @deferred()
     def ask(self) -> list[Asked]:
         """Take the next trials: those enqueued by hand first, then new ones, never more than are still to be had.
@@ -193,17 +197,20 @@ class Study:
         Several workers may ask at once. Trial numbers tell them: if another one's trial comes in between, what was just
         proposed is given up, and asked for again with the other's trials in sight. So no trial is too many.
         """
+        if self._is_asking:
+            self._give_up_unknown()
+        self._is_asking = True
         while True:
             self._refuse_strange()
             trials = self._all_trials()
             count = min(self._remaining(trials), self._batch(trials))
-            if count <= 0:
-                return []
-            taken = self._take(trials, count)
+            taken = self._take(trials, count) if count > 0 else []
             if taken is not None:
+                self._is_asking = False
                 return taken
             time.sleep(random.random() / 2)  # noqa: S311  # any number will do
 
+    @databases.again_when_away
     def is_done(self) -> bool:
         """Whether all trials are finished; those of dead workers are given up on the way."""
         self._give_up_stale()
@@ -222,21 +229,24 @@ class Study:
         return 1 if self._spec.trials_at_once or self._spec.trials < ENOUGH_FOR_TWO_BATCHES else 2
 
     @property
+    @databases.again_when_away
     def finished(self) -> int:
         """Number of trials that count."""
         return sum(trial.state in FINISHED for trial in self._all_trials())
 
+    @databases.again_when_away
     def stopping_rule(self) -> StoppingRule:
         """What decides whether a trial of the batch in work is stopped, with what is known by now."""
         known = self._all_trials()
         return StoppingRule(self.name, self._direction, self._spec.pruner, self._longest, known)
 
+    @databases.again_when_away
     @deferred()
     def tell(self, outcome: TrialOutcome, attributes: Mapping[str, Any]) -> bool:
         """Write what became of a trial; False when another worker has given it up meanwhile."""
         rdb = self.storage.optuna_storage
-        trial_id = self._trial_ids.pop(outcome.proposal.number)
-        self.storage.end(trial_id)
+        trial_id = self._trial_ids[outcome.proposal.number]
+        is_ours = True
         try:
             for step, value in outcome.steps.items():
                 rdb.set_trial_intermediate_value(trial_id, step, value)
@@ -250,16 +260,21 @@ class Study:
             else:
                 rdb.set_trial_state_values(trial_id, TrialState.COMPLETE, [outcome.value])
         except optuna.exceptions.UpdateFinishedTrialError:
-            return False
-        return True
+            # Given up, unless we have told it already, and only the answer got lost.
+            is_ours = rdb.get_trial(trial_id).state in FINISHED
+        self.storage.end(trial_id)
+        del self._trial_ids[outcome.proposal.number]
+        return is_ours
 
+    @databases.again_when_away
     @deferred()
     def give_up(self, reason: str) -> None:
         """Mark the trials in work as failed, so that nobody waits for them."""
-        while self._trial_ids:
-            _, trial_id = self._trial_ids.popitem()
+        for number, trial_id in list(self._trial_ids.items()):
             self._fail(trial_id, reason)
+            del self._trial_ids[number]
 
+    @databases.again_when_away
     def trials(self) -> list[Trial]:
         """Every trial that counts, by number; not those that were given up."""
         return [_value_of(trial) for trial in self._all_trials() if trial.state in FINISHED]
@@ -379,6 +394,14 @@ class Study:
                 space = self._dimensions[key].describe() if key in self._dimensions else "no such dimension"
                 self._fail(trial._trial_id, f"{key} = {fixed[key]!r} lies outside the space: {space}")
 
+    def _give_up_unknown(self) -> None:
+        """Fail what was just asked for when the storage went away, and whose answer got lost; nobody will train it."""
+        known = set(self._trial_ids.values())
+        for trial in self._all_trials():
+            is_ours = trial.user_attrs.get(WORKER) == _worker()
+            if is_ours and trial.state is TrialState.RUNNING and trial._trial_id not in known:
+                self._fail(trial._trial_id, "the storage went away when it was asked for")
+
     def _give_up_stale(self) -> None:
         """Fail the trials of workers that have been silent for too long."""
         assert self._study is not None
@@ -475,18 +498,11 @@ class StoppingRule:
         return self._memory.get_trials(deepcopy=False)[number]
 
 
-def shown(url: str) -> str:
-    """Return a storage's address without its password."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
-
-
 def _connect(url: str) -> optuna.storages.RDBStorage:
     try:
         is_sqlite = make_url(url).get_backend_name() == "sqlite"
-        databases.wait_for_locks()
+        databases.check_driver(url, "--storage")
+        databases.be_patient()
         with databases.one_at_a_time(url):
             _refuse_foreign(url)
             rdb = _open(url)
@@ -499,8 +515,10 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
         remedy = "write it as SQLAlchemy does: sqlite:///optuna.db, postgresql+psycopg2://user@host/database"
         raise BadInput(f"{url!r} is no address of a database", field="--storage", remedy=remedy) from error
     except RuntimeError as error:  # the schema of another version; Optuna's message says more than it needs to
-        remedy = f"run: optuna storage upgrade --storage {shown(url)}; or use another storage"
-        raise BadInput(f"{shown(url)}: {str(error).split('. ')[0]}", field="--storage", remedy=remedy) from error
+        remedy = f"run: optuna storage upgrade --storage {databases.shown(url)}; or use another storage"
+        raise BadInput(
+            f"{databases.shown(url)}: {str(error).split('. ')[0]}", field="--storage", remedy=remedy
+        ) from error
     except Exception as error:  # drivers raise errors of their own
         problem = _failure(url, error)
         if databases.is_locked(error):
@@ -510,8 +528,8 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
 
 def _failure(url: str, error: Exception) -> str:
     if databases.is_locked(error):
-        return databases.locked(shown(url))
-    return f"{shown(url)} can't be used: {' '.join(str(error.__cause__ or error).split())[:300]}"
+        return databases.locked(databases.shown(url))
+    return f"{databases.shown(url)} can't be used: {databases.without_sql(str(error.__cause__ or error))}"
 
 
 def _open(url: str) -> optuna.storages.RDBStorage:
@@ -558,7 +576,9 @@ def _refuse_foreign(url: str) -> None:
         engine.dispose()
     if "alembic_version" in tables and "version_info" not in tables:
         raise BadInput(
-            f"{shown(url)} is another program's database", field="--storage", remedy="give the studies one of their own"
+            f"{databases.shown(url)} is another program's database",
+            field="--storage",
+            remedy="give the studies one of their own",
         )
 
 

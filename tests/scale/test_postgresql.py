@@ -1,0 +1,391 @@
+"""MLflow's and Optuna's truth in PostgreSQL: a real one, crashed, restarted, and used by many."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+from mlflow.tracking import MlflowClient
+from optuna.trial import TrialState
+from sqlalchemy import event
+
+from pipeline.databases import PATIENCE
+from pipeline.errors import StoreError
+from pipeline.execution import workers
+from pipeline.stages.tune import _study, connect, tune
+from pipeline.stages.tuning.study import WORKER, Study
+from pipeline.stages.tuning.trials import Proposal, TrialOutcome, rungs
+from pipeline.tracking.store import connect as connect_store
+from pipeline.tracking.store import reaching
+from tests.components import PostgreSQL
+from tests.conftest import TINY
+from tests.faults.making import finish, hear, start, start_script, tell, wait_until
+from tests.faults.test_leases import RACER
+from tests.scale.conftest import Alone
+from tests.scale.making import SMALL, found, here, numbers, role, runs_of
+from tests.stages.test_tune import Notebook, made_split, planned, searched
+
+pytestmark = pytest.mark.slow
+
+# All processes wait, with everything imported, and come upon the empty databases at one moment. Each has a folder of
+# its own for temporary files, as on a machine of its own: MLflow has processes of one machine wait for each other.
+STARTERS = """
+import os, sys, tempfile
+import pipeline.tracking.writer
+from pipeline.cli import main
+from pipeline.stages.tuning.study import Storage
+ear, mouth = os.pipe()
+children = []
+for number in range(6):
+    child = os.fork()
+    if child == 0:
+        tempfile.tempdir = tempfile.mkdtemp()
+        os.close(mouth)
+        os.read(ear, 1)
+        Storage(os.environ["PHOTOFINISH_STORAGE"])
+        os._exit(main(["run", f"e{number}.yaml", "--until", "split"]))
+    children.append(child)
+os.close(mouth)
+print([os.waitpid(child, 0)[1] for child in children])
+"""
+
+# Batches of a second or so, so that there is time to die in.
+LONG = """\
+name: long
+datasets: {circles: {make: circles, n_samples: 200, noise: 0.1}}
+models: {relu: {hidden_units: [8]}}
+training: {optimizer: Adam, epochs: 5000}
+tuning: {trials: 14, trials_at_once: 2, pruner: none, space: {width: [4, 8], lr: [0.001, 0.1, log]}}
+"""
+
+
+def stores(postgresql: PostgreSQL, name: str) -> dict[str, str]:
+    """Two empty databases, as settings."""
+    return {
+        "MLFLOW_TRACKING_URI": postgresql.create(f"{name}_mlflow"),
+        "PHOTOFINISH_STORAGE": postgresql.create(f"{name}_optuna"),
+    }
+
+
+def trial_states(postgresql: PostgreSQL, name: str) -> Counter[str]:
+    """How many trials are in which state; none where there are no tables yet."""
+    with contextlib.suppress(Exception):
+        rows = postgresql.execute("SELECT state::text, count(*) FROM trials GROUP BY 1", f"{name}_optuna")
+        return Counter({str(state): int(str(count)) for state, count in rows})
+    return Counter()
+
+
+def test_same_numbers_as_on_sqlite(
+    postgresql: PostgreSQL, tmp_path: Path, alone: Alone, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`tune` and then `run` straight on PostgreSQL: the same trials and the same numbers, and nothing kept in files.
+
+    The databases' password is told nowhere: not on the screen, in no file, in no run.
+    """
+    settings = stores(postgresql, "same")
+    assert here(tmp_path, "tune", "small.yaml", **settings) == 0
+    assert here(tmp_path, "run", "small.yaml", **settings) == 0
+    assert not list(tmp_path.glob("*.db"))
+    client = MlflowClient(settings["MLFLOW_TRACKING_URI"])
+    runs = runs_of(client)
+    assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
+    assert len(role(runs, "trial")) == 6
+    assert found(settings["PHOTOFINISH_STORAGE"]) == alone.found
+    pd.testing.assert_frame_equal(numbers(client, tmp_path), alone.numbers)
+    secret = "twenty"  # stands in the password, however it is quoted
+    assert secret in settings["MLFLOW_TRACKING_URI"]
+    assert secret not in "".join(capfd.readouterr())
+    assert [file for file in tmp_path.rglob("*") if file.is_file() and secret.encode() in file.read_bytes()] == []
+    for table_name in ("params", "tags", "experiment_tags"):
+        told = postgresql.execute(f"SELECT value FROM {table_name} WHERE value LIKE '%{secret}%'", "same_mlflow")
+        assert told == []
+
+
+def test_six_first_starts_at_once(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    """Six processes that come upon empty databases at one moment, each as on a machine of its own, all succeed."""
+    for number in range(6):
+        (tmp_path / f"e{number}.yaml").write_text(TINY.replace("name: tiny", f"name: e{number}"), encoding="utf-8")
+    settings = stores(postgresql, "first")
+    process = start_script(tmp_path, STARTERS, MLFLOW_EXPERIMENT_NAME="together", **settings)
+    code, out, err = finish(process)
+    assert (code, out.splitlines()[-1], err) == (0, str([0] * 6), "")
+    runs = runs_of(MlflowClient(settings["MLFLOW_TRACKING_URI"]))
+    assert {run.data.tags["photofinish.experiment"] for run in runs} == {f"e{number}" for number in range(6)}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_of_several_starts_one_stays(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    """Of three processes that ask for one experiment at one moment, just one gets it, round after round."""
+    settings = {"MLFLOW_TRACKING_URI": postgresql.create("leases")}
+    racers = [start_script(tmp_path, RACER, **settings) for _ in range(3)]
+    try:
+        assert [hear(racer) for racer in racers] == ["ready"] * 3
+        for turn in range(4):
+            for racer in racers:
+                tell(racer, f"experiment {turn}")
+            assert sorted(hear(racer) for racer in racers) == ["holds", "withdrew", "withdrew"]
+            for racer in racers:
+                tell(racer, "")
+    finally:
+        for racer in racers:
+            finish_by_force(racer)
+
+
+def finish_by_force(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def test_crashed_and_restarted_midway(postgresql: PostgreSQL, tmp_path: Path, alone: Alone) -> None:
+    """PostgreSQL crashes in a search and in training and is away for two seconds each time.
+
+    The run goes on; or, hit in the midst of a write to MLflow's database, ends in one line, and the next one goes on.
+    In the end there is every trial and every number once, as in a run that nothing disturbed.
+    """
+    settings = stores(postgresql, "crash")
+    (tmp_path / "small.yaml").write_text(SMALL, encoding="utf-8")
+    process = start(tmp_path, "run", "small.yaml", "--until", "evaluate", **settings)
+    try:
+        assert wait_until(lambda: trial_states(postgresql, "crash")["COMPLETE"] >= 2)
+        postgresql.restart(2)
+        assert wait_until(lambda: process.poll() is not None or trial_states(postgresql, "crash").total() >= 6)
+        postgresql.restart(2)
+        code, _, err = finish(process)
+    finally:
+        finish_by_force(process)
+    assert "Traceback" not in err
+    if code:
+        assert code == 1
+        assert err.splitlines()[-1].startswith("photofinish: the tracking store postgresql+psycopg2://photofinish:***@")
+        assert here(tmp_path, "run", "small.yaml", "--until", "evaluate", **settings) == 0
+    client = MlflowClient(settings["MLFLOW_TRACKING_URI"])
+    runs = runs_of(client)
+    assert [run for run in runs if run.info.status == "RUNNING"] == []
+    assert len([run for run in role(runs, "model") if run.data.tags.get("photofinish.status") == "complete"]) == 4
+    assert found(settings["PHOTOFINISH_STORAGE"]) == alone.found
+    pd.testing.assert_frame_equal(numbers(client, tmp_path), alone.numbers)
+
+
+def break_connections(postgresql: PostgreSQL, database: str) -> int:
+    """Break all connections to a database; returns how many there were."""
+    theirs = f"datname = '{database}' AND pid <> pg_backend_pid()"
+    return len(postgresql.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {theirs}"))
+
+
+@contextlib.contextmanager
+def broken_connections(postgresql: PostgreSQL, database: str) -> Iterator[list[int]]:
+    """Break all connections to a database again and again; counts them."""
+    stop, broken = threading.Event(), [0]
+
+    def strike() -> None:
+        while not stop.wait(0.4):
+            broken[0] += break_connections(postgresql, database)
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    try:
+        yield broken
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_connections_that_break_change_no_trial(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    """Connections to the studies break every moment, in the midst of writes too: the search is the same."""
+    search = planned(made_split(), trials=12)
+    searched(search, url=f"sqlite:///{tmp_path / 'optuna.db'}")
+    url = postgresql.create("broken")
+    storage = connect(url, [search])
+    with workers(1) as submit, broken_connections(postgresql, "broken") as broken:
+        (there,) = tune([search], storage, Notebook(), submit=submit)
+    assert broken[0] > 1
+    assert len(there.trials) == 12
+    assert found(url, "e/d/m") == found(f"sqlite:///{tmp_path / 'optuna.db'}", "e/d/m")
+
+
+def test_asking_that_breaks_off_leaves_nothing_behind(postgresql: PostgreSQL) -> None:
+    """When the connection breaks at the second of three trials, the same places are asked for again.
+
+    The trials that nobody will train are given up at once, and keep no place.
+    """
+    search = planned(made_split(), trials=6)
+    storage = connect(url := postgresql.create("half"), [search])
+    study: Study = _study(search, storage)
+    study.open()
+    beats = []
+
+    def strike(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if statement.startswith("INSERT INTO trial_heartbeats"):
+            beats.append(statement)
+            if len(beats) == 2:
+                break_connections(postgresql, "half")
+
+    event.listen(storage.optuna_storage.engine, "before_cursor_execute", strike)
+    asked = study.ask()
+    trials = optuna.load_study(study_name="e/d/m", storage=url).trials
+    in_work = [trial for trial in trials if trial.state.name == "RUNNING"]
+    assert [trial.number for trial in in_work] == [one.number for one in asked]
+    assert [trial.system_attrs["photofinish:place"] for trial in in_work] == [0, 1, 2]
+    assert [trial.state.name for trial in trials if trial not in in_work] == ["FAIL", "FAIL"]
+
+
+def test_answer_that_gets_lost_is_no_trial_given_up(postgresql: PostgreSQL) -> None:
+    """A trial that is told again, since the answer got lost, is ours still; one that was given up meanwhile isn't."""
+    search = planned(made_split(), trials=6)
+    storage = connect(postgresql.create("lost"), [search])
+    study: Study = _study(search, storage)
+    study.open()
+    first, second, _ = study.ask()
+    ids = dict(study._trial_ids)
+
+    def tell_it(number: int) -> bool:
+        proposal = Proposal(search.study, number, {}, search.given)
+        study._trial_ids[number] = ids[number]
+        return study.tell(TrialOutcome(proposal, 0.5, {4: 0.5}, 0.0, 0.1), {"seconds": 0.1})
+
+    assert tell_it(first.number)
+    assert tell_it(first.number)
+    storage.optuna_storage.set_trial_state_values(ids[second.number], TrialState.FAIL)
+    assert not tell_it(second.number)
+
+
+def test_database_that_has_answered_is_waited_for(postgresql: PostgreSQL) -> None:
+    """A call begun while PostgreSQL is away comes back when it is there again; at the end of patience, one line."""
+    settings = stores(postgresql, "waited")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", settings["MLFLOW_TRACKING_URI"])
+        client = connect_store()
+        postgresql.stop()
+        starting = threading.Timer(1.5, postgresql.start)
+        starting.start()
+        begun = time.monotonic()
+        try:
+            assert [experiment.name for experiment in client.search_experiments()] == ["Default"]
+        finally:
+            starting.join()
+        assert time.monotonic() - begun > 1.5
+        patch.setenv(PATIENCE, "1")
+        postgresql.stop()
+        try:
+            with pytest.raises(StoreError, match="Connection refused") as caught, reaching():
+                client.search_experiments()
+        finally:
+            postgresql.start()
+        assert "twenty" not in str(caught.value)
+
+
+@pytest.mark.parametrize("which", ["MLFLOW_TRACKING_URI", "PHOTOFINISH_STORAGE"])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"password": "wrong"}, "password authentication failed"),
+        ({"database": "nowhere"}, 'database "nowhere" does not exist'),
+        ({"driver": "psycopg"}, "needs the driver psycopg, which isn't here; write postgresql+psycopg2://"),
+        ({}, "needs the driver psycopg2, which isn't here; pip install 'photofinish[postgres]'"),
+    ],
+    ids=["password", "database", "other driver", "no driver"],
+)
+def test_database_that_cannot_be_used(
+    postgresql: PostgreSQL,
+    tmp_path: Path,
+    which: str,
+    change: dict[str, str],
+    says: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A wrong password, no such database, no driver: one line without the password, at once, and nothing is created."""
+    with contextlib.suppress(Exception):
+        postgresql.create("usable")
+    address: Any = {"database": "usable", **change}
+    settings = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'm.db'}", which: postgresql.url(**address)}
+    begun = time.monotonic()
+    with monkeypatch.context() as patch:
+        for module in ("psycopg2",) * (not change) + ("psycopg",):
+            patch.setitem(sys.modules, module, None)
+        code = here(tmp_path, "run", "small.yaml", **settings)
+    assert time.monotonic() - begun < 10
+    assert code == (1 if which == "MLFLOW_TRACKING_URI" and "driver" not in says else 2)
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1, said
+    assert says in said
+    assert "***@127.0.0.1" in said
+    assert "twenty" not in said
+    assert {file.name.split("-")[0] for file in tmp_path.iterdir()} <= {"small.yaml", "optuna.db"}
+    tables = postgresql.execute("SELECT 1 FROM pg_tables WHERE schemaname = 'public'", "usable")
+    assert tables == []
+
+
+def workers_of(url: str) -> dict[str, list[optuna.trial.FrozenTrial]]:
+    """Trials by the process that has trained them."""
+    by_worker: dict[str, list[optuna.trial.FrozenTrial]] = {}
+    for trial in optuna.load_study(study_name="long/circles/relu", storage=url).trials:
+        by_worker.setdefault(trial.user_attrs[WORKER].split(":")[-1], []).append(trial)
+    return by_worker
+
+
+def test_three_workers_share_a_search_and_one_dies(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    """Three processes started by hand on one storage: just as many trials as asked for, none proposed twice.
+
+    One is killed by SIGKILL in the midst of its trials: they are given up, and others try their places again.
+    """
+    settings = stores(postgresql, "shared")
+    (tmp_path / "long.yaml").write_text(LONG, encoding="utf-8")
+    processes = [start(tmp_path, "tune", "long.yaml", **settings) for _ in range(3)]
+    victim = processes[0]
+
+    def is_in_work() -> bool:
+        states = trial_states(postgresql, "shared")
+        if states["COMPLETE"] < 2:
+            return False
+        own = workers_of(settings["PHOTOFINISH_STORAGE"]).get(str(victim.pid), [])
+        return any(trial.state.name == "RUNNING" for trial in own)
+
+    try:
+        assert wait_until(is_in_work)
+        victim.send_signal(signal.SIGKILL)
+        ends = [finish(process) for process in processes[1:]]
+    finally:
+        for process in processes:
+            finish_by_force(process)
+    assert [code for code, _, _ in ends] == [0, 0], ends
+    by_worker = workers_of(settings["PHOTOFINISH_STORAGE"])
+    trials = [trial for own in by_worker.values() for trial in own]
+    complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
+    assert {trial.state.name for trial in trials} == {"COMPLETE", "FAIL"}
+    assert sorted(trial.system_attrs["photofinish:place"] for trial in complete) == list(range(14))
+    assert len({tuple(sorted(trial.params.items())) for trial in complete}) == 14
+    assert {str(process.pid) for process in processes[1:]} <= by_worker.keys()
+    lost = [trial for trial in by_worker[str(victim.pid)] if trial.state.name == "FAIL"]
+    assert lost
+    runs = role(runs_of(MlflowClient(settings["MLFLOW_TRACKING_URI"])), "trial")
+    mirrored = [run.data.params["trial"] for run in runs if run.info.status == "FINISHED"]
+    assert sorted(mirrored, key=int) == [str(number) for number in sorted(trial.number for trial in complete)]
+
+
+def test_pruning_decides_by_other_workers_trials(postgresql: PostgreSQL) -> None:
+    """A trial that is worse than what another worker has found is stopped; it isn't where nothing was found."""
+    search = planned(made_split(), trials=12, pruner="median")
+    searched(planned(made_split(), trials=10, pruner="none"), url=(url := postgresql.create("pruned")))
+    empty = postgresql.create("unknown")
+
+    def stops(storage: str) -> bool:
+        study: Study = _study(search, connect(storage, [search]))
+        study.open()
+        asked = study.ask()[0]
+        rule = study.stopping_rule()
+        return rule(asked.number, rungs(search.longest)[-1], 1e6)
+
+    assert stops(url)
+    assert not stops(empty)
