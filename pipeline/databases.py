@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from zlib import crc32
 
 from pipeline.errors import BadInput
 from pipeline.whole_files import set_aside
@@ -137,14 +138,15 @@ def check_driver(url: str, field: str) -> None:
 
 
 @contextmanager
-def one_at_a_time(url: str) -> Iterator[None]:
-    """Let one process after the other open a database: of those that make its tables at once, most would fail.
+def one_at_a_time(url: str, what: str = "") -> Iterator[None]:
+    """Let one process after the other do something in a database: of those that make its tables at once, most fail.
 
     For files of SQLite by a lock of their folder, for PostgreSQL by one of its own, which also says at once whether the
-    database can be reached; other databases, and systems without such locks, are for retries.
+    database can be reached; other databases, and systems without such locks, are for retries. In PostgreSQL those who
+    do something else don't wait.
     """
     if url.startswith("postgresql"):
-        with _turn(url):
+        with _turn(url, what):
             yield
         return
     file = _file(url)
@@ -195,7 +197,7 @@ def _file(url: str) -> Path | None:
 
 
 @contextmanager
-def _turn(url: str) -> Iterator[None]:
+def _turn(url: str, what: str) -> Iterator[None]:
     from sqlalchemy import create_engine
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import OperationalError
@@ -208,7 +210,7 @@ def _turn(url: str) -> Iterator[None]:
     with closing(engine.connect()) as connection:  # the lock ends with the transaction, and that with the connection
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(patience() * 1000)}")
         with suppress(OperationalError):  # whoever holds it is taken for stuck
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({TURN})")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({TURN}, {crc32(what.encode()) - 2**31})")
         yield
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -372,6 +373,27 @@ def test_three_workers_share_a_search_and_one_dies(postgresql: PostgreSQL, tmp_p
     runs = role(runs_of(MlflowClient(settings["MLFLOW_TRACKING_URI"])), "trial")
     mirrored = [run.data.params["trial"] for run in runs if run.info.status == "FINISHED"]
     assert sorted(mirrored, key=int) == [str(number) for number in sorted(trial.number for trial in complete)]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_workers_take_turns_in_asking(kind: str, postgresql: PostgreSQL, tmp_path: Path) -> None:
+    """Eight workers ask for one study's trials at the same time: every trial is proposed once, and none is given up."""
+    url = postgresql.create("turns") if kind == "postgresql" else f"sqlite:///{tmp_path / 'optuna.db'}"
+    search = planned(made_split(), trials=24, trials_at_once=1)
+    studies: list[Study] = [_study(search, connect(url, [search])) for _ in range(8)]
+    for study in studies:
+        study.open()
+
+    def work(study: Study) -> list[int]:
+        numbers = []
+        while asked := study.ask():
+            numbers += [one.number for one in asked]
+        return numbers
+
+    with ThreadPoolExecutor(len(studies)) as pool:
+        taken = [number for numbers in pool.map(work, studies) for number in numbers]
+    assert sorted(taken) == list(range(24))
+    assert len(optuna.load_study(study_name="e/d/m", storage=url).trials) == 24
 
 
 def test_pruning_decides_by_other_workers_trials(postgresql: PostgreSQL) -> None:

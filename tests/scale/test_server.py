@@ -1,4 +1,4 @@
-"""`mlflow server` on PostgreSQL, which asks for a login and serves the artifacts; test_s3.py has one without a login."""
+"""`mlflow server` on PostgreSQL, with a login, serving the artifacts; test_s3.py has one without a login."""
 
 from __future__ import annotations
 
