@@ -403,8 +403,9 @@ def _model(found: Found) -> list[str]:
     run, trial = found.run_loads[-1], found.trial_loads[-1]
     asked = sum(found.trial_loads[0].part(part) for part in ("study", "store", "rest"))
     ceiling = max(found.commits.values())
-    seconds = {
+    seconds: dict[str, tuple[float | None, float]] = {
         "one process that writes all (`run --cluster`, `run --jobs`)": (written, asked),
+        "one study, whose processes take turns in asking": (None, 1 / trial.rate),
         f"`mlflow server` on {ASSUMED_CORES} cores": (
             run.counter("server") / ASSUMED_CORES,
             trial.counter("server") / ASSUMED_CORES,
@@ -418,7 +419,7 @@ def _model(found: Found) -> list[str]:
     head = ["what keeps up"]
     head += [f"{workers:,} workers, {unit}" for unit in ("model run", "trial") for workers in ASSUMED_WORKERS]
     body = [
-        [name, *(_duration(workers * one) for one in pair for workers in ASSUMED_WORKERS)]
+        [name, *(_duration(workers, one) for one in pair for workers in ASSUMED_WORKERS)]
         for name, pair in seconds.items()
     ]
     return [
@@ -431,11 +432,15 @@ def _model(found: Found) -> list[str]:
         f" {ASSUMED_CORES} cores each, as fast as these, and none of them shared; {ASSUMED_SEEDS} seeds a population;"
         " work that can be shared out to all workers. A model run's t is that of its population over the number of"
         " seeds. Flushes: as many as were counted with most processes at once, since those that commit together flush"
-        " together. On a network, each request of the one that writes takes a round trip more than here.",
+        " together. The study's turns are those of the last line of trials above, with all that such trials cost these"
+        " cores. On a network, each request of the one that writes takes a round trip more than here.",
     ]
 
 
-def _duration(seconds: float) -> str:
+def _duration(workers: int, cost: float | None) -> str:
+    if cost is None:
+        return ""
+    seconds = workers * cost
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
