@@ -3,8 +3,7 @@
     python benchmarks/scale.py                          # all of it; writes benchmarks/scale.md
     python benchmarks/scale.py --workers 1 2 --seconds 2 --out /tmp/scale.md
 
-It starts PostgreSQL, which waits for the disk as it would at work, and `mlflow server` with its four processes and
-served artifacts, both on this machine, as the workers are. Everything that is measured is the product's own code; where
+It starts PostgreSQL, which waits for the disk as it would at work, and `mlflow server` with served artifacts, both on this machine, as the workers are. Everything that is measured is the product's own code; where
 components are to be saturated, only training is left out.
 """
 
@@ -49,7 +48,6 @@ from scale_work import (
 
 DATASETS = 8
 KNOWN = (0, 1_000, 5_000)  # trials that a sampler may know
-SERVER_PROCESSES = 4  # MLflow's default
 ASSUMED_CORES = 4  # of the server's host and of the database's, in the model
 ASSUMED_WORKERS = (100, 1_000)
 ASSUMED_SEEDS = 10  # of a population, which has one servable model
@@ -101,14 +99,14 @@ class Components:
 
 
 @contextlib.contextmanager
-def components(folder: Path) -> Iterator[Components]:
+def components(folder: Path, server_processes: int) -> Iterator[Components]:
     """Start both, as a team would have them: PostgreSQL waits for the disk."""
     from tests.components import MlflowServer, PostgreSQL
 
     with PostgreSQL(fsync="on") as postgresql:
         backend, artifacts = postgresql.create("mlflow"), folder / "artifacts"
         postgresql.create("optuna")
-        with MlflowServer(folder / "server", backend, artifacts, workers=SERVER_PROCESSES) as server:
+        with MlflowServer(folder / "server", backend, artifacts, workers=server_processes) as server:
             yield Components(postgresql, server, artifacts)
 
 
@@ -306,14 +304,14 @@ class Found:
     proposals: Mapping[int, float]
 
 
-def page(found: Found, postgresql_version: str) -> str:
+def page(found: Found, postgresql_version: str, server_processes: int) -> str:
     """Return the page with all tables."""
     return "\n".join(
         [
             "# What larger runs cost",
             "",
             f"Written by `python benchmarks/scale.py` on {time.strftime('%Y-%m-%d', time.gmtime())}: {_machine()};"
-            f" {postgresql_version}, which waits for the disk; `mlflow server` with {SERVER_PROCESSES} processes and"
+            f" {postgresql_version}, which waits for the disk; `mlflow server` with {server_processes} process(es) and"
             " served artifacts. Components and workers share these cores, so that more workers than cores show"
             " contention, not capacity; the model below rests on CPU seconds. What it means, and what to do about it,"
             " stands in [docs/scale-out.md](../docs/scale-out.md).",
@@ -467,7 +465,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
         print(f"{time.perf_counter() - begun:4.0f} s: {what}", file=sys.stderr, flush=True)
 
     with (
-        components(folder) as running,
+        components(folder, options.server_processes) as running,
         multiprocessing.Manager() as manager,
         processes(max(options.workers)) as pool,
     ):
@@ -491,7 +489,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
         say("proposals")
         version = running.postgresql.execute("SELECT split_part(version(), ' (', 1)")[0][0]
         found = Found(runs, trials, run_loads, trial_loads, raw, proposing(folder))
-    return page(found, str(version))
+    return page(found, str(version), options.server_processes)
 
 
 def main() -> None:
@@ -499,6 +497,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--seconds", type=float, default=6.0, help="length of each saturated measurement")
+    parser.add_argument("--server-processes", type=int, default=1, help="of mlflow server, whose default is 4")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks" / "scale.md")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="photofinish-scale-"))
