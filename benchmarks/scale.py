@@ -3,8 +3,9 @@
     python benchmarks/scale.py                          # all of it; writes benchmarks/scale.md
     python benchmarks/scale.py --workers 1 2 --seconds 2 --out /tmp/scale.md
 
-It starts PostgreSQL, which waits for the disk as it would at work, and `mlflow server` with served artifacts, both on this machine, as the workers are. Everything that is measured is the product's own code; where
-components are to be saturated, only training is left out.
+It starts PostgreSQL, which waits for the disk as it would at work, and `mlflow server` with served artifacts, both on
+this machine, as the workers are. Everything that is measured is the product's own code; where components are to be
+saturated, only training is left out.
 """
 
 from __future__ import annotations
