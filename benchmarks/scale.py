@@ -3,9 +3,9 @@
     python benchmarks/scale.py                          # all of it; writes benchmarks/scale.md
     python benchmarks/scale.py --workers 1 2 --seconds 2 --out /tmp/scale.md
 
-It starts PostgreSQL, which waits for the disk as it would at work, and `mlflow server` with its four processes and
-served artifacts, both on this machine, as the workers are. Everything that is measured is the product's own code; where
-components are to be saturated, only training is left out.
+It starts PostgreSQL, which waits for the disk as it would at work, and `mlflow server` with served artifacts, both on
+this machine, as the workers are. Everything that is measured is the product's own code; where components are to be
+saturated, only training is left out.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ from scale_work import (
 
 DATASETS = 8
 KNOWN = (0, 1_000, 5_000)  # trials that a sampler may know
-SERVER_PROCESSES = 4  # MLflow's default
 ASSUMED_CORES = 4  # of the server's host and of the database's, in the model
 ASSUMED_WORKERS = (100, 1_000)
 ASSUMED_SEEDS = 10  # of a population, which has one servable model
@@ -101,14 +100,14 @@ class Components:
 
 
 @contextlib.contextmanager
-def components(folder: Path) -> Iterator[Components]:
+def components(folder: Path, server_processes: int) -> Iterator[Components]:
     """Start both, as a team would have them: PostgreSQL waits for the disk."""
     from tests.components import MlflowServer, PostgreSQL
 
     with PostgreSQL(fsync="on") as postgresql:
         backend, artifacts = postgresql.create("mlflow"), folder / "artifacts"
         postgresql.create("optuna")
-        with MlflowServer(folder / "server", backend, artifacts, workers=SERVER_PROCESSES) as server:
+        with MlflowServer(folder / "server", backend, artifacts, workers=server_processes) as server:
             yield Components(postgresql, server, artifacts)
 
 
@@ -306,14 +305,14 @@ class Found:
     proposals: Mapping[int, float]
 
 
-def page(found: Found, postgresql_version: str) -> str:
+def page(found: Found, postgresql_version: str, server_processes: int) -> str:
     """Return the page with all tables."""
     return "\n".join(
         [
             "# What larger runs cost",
             "",
             f"Written by `python benchmarks/scale.py` on {time.strftime('%Y-%m-%d', time.gmtime())}: {_machine()};"
-            f" {postgresql_version}, which waits for the disk; `mlflow server` with {SERVER_PROCESSES} processes and"
+            f" {postgresql_version}, which waits for the disk; `mlflow server` with {server_processes} process(es) and"
             " served artifacts. Components and workers share these cores, so that more workers than cores show"
             " contention, not capacity; the model below rests on CPU seconds. What it means, and what to do about it,"
             " stands in [docs/scale-out.md](../docs/scale-out.md).",
@@ -403,8 +402,9 @@ def _model(found: Found) -> list[str]:
     run, trial = found.run_loads[-1], found.trial_loads[-1]
     asked = sum(found.trial_loads[0].part(part) for part in ("study", "store", "rest"))
     ceiling = max(found.commits.values())
-    seconds = {
+    seconds: dict[str, tuple[float | None, float]] = {
         "one process that writes all (`run --cluster`, `run --jobs`)": (written, asked),
+        "one study, whose processes take turns in asking": (None, 1 / trial.rate),
         f"`mlflow server` on {ASSUMED_CORES} cores": (
             run.counter("server") / ASSUMED_CORES,
             trial.counter("server") / ASSUMED_CORES,
@@ -418,7 +418,7 @@ def _model(found: Found) -> list[str]:
     head = ["what keeps up"]
     head += [f"{workers:,} workers, {unit}" for unit in ("model run", "trial") for workers in ASSUMED_WORKERS]
     body = [
-        [name, *(_duration(workers * one) for one in pair for workers in ASSUMED_WORKERS)]
+        [name, *(_duration(workers, one) for one in pair for workers in ASSUMED_WORKERS)]
         for name, pair in seconds.items()
     ]
     return [
@@ -431,11 +431,15 @@ def _model(found: Found) -> list[str]:
         f" {ASSUMED_CORES} cores each, as fast as these, and none of them shared; {ASSUMED_SEEDS} seeds a population;"
         " work that can be shared out to all workers. A model run's t is that of its population over the number of"
         " seeds. Flushes: as many as were counted with most processes at once, since those that commit together flush"
-        " together. On a network, each request of the one that writes takes a round trip more than here.",
+        " together. The study's turns are those of the last line of trials above, with all that such trials cost these"
+        " cores. On a network, each request of the one that writes takes a round trip more than here.",
     ]
 
 
-def _duration(seconds: float) -> str:
+def _duration(workers: int, cost: float | None) -> str:
+    if cost is None:
+        return ""
+    seconds = workers * cost
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
@@ -462,7 +466,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
         print(f"{time.perf_counter() - begun:4.0f} s: {what}", file=sys.stderr, flush=True)
 
     with (
-        components(folder) as running,
+        components(folder, options.server_processes) as running,
         multiprocessing.Manager() as manager,
         processes(max(options.workers)) as pool,
     ):
@@ -486,7 +490,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
         say("proposals")
         version = running.postgresql.execute("SELECT split_part(version(), ' (', 1)")[0][0]
         found = Found(runs, trials, run_loads, trial_loads, raw, proposing(folder))
-    return page(found, str(version))
+    return page(found, str(version), options.server_processes)
 
 
 def main() -> None:
@@ -494,6 +498,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--seconds", type=float, default=6.0, help="length of each saturated measurement")
+    parser.add_argument("--server-processes", type=int, default=1, help="of mlflow server, whose default is 4")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks" / "scale.md")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="photofinish-scale-"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import psycopg2
 import pytest
 import requests
 
@@ -19,6 +18,8 @@ def test_postgresql_keeps_what_was_committed_when_it_crashes(postgresql: Postgre
     postgresql.execute("INSERT INTO numbers VALUES (1), (2)", "kept")
     postgresql.restart()
     assert postgresql.execute("SELECT number FROM numbers ORDER BY 1", "kept") == [(1,), (2,)]
+    import psycopg2  # is there where PostgreSQL was started
+
     with pytest.raises(psycopg2.OperationalError, match="password"):
         psycopg2.connect(
             host=postgresql.host, port=postgresql.port, user="photofinish", password="wrong", dbname="kept"

@@ -25,6 +25,7 @@ from pipeline.databases import PATIENCE
 from pipeline.errors import StoreError
 from pipeline.execution import workers
 from pipeline.stages.tune import _study, connect, tune
+from pipeline.stages.tuning import study as tuning_study
 from pipeline.stages.tuning.study import WORKER, Study
 from pipeline.stages.tuning.trials import Proposal, TrialOutcome, rungs
 from pipeline.tracking.store import connect as connect_store
@@ -394,6 +395,38 @@ def test_workers_take_turns_in_asking(kind: str, postgresql: PostgreSQL, tmp_pat
         taken = [number for numbers in pool.map(work, studies) for number in numbers]
     assert sorted(taken) == list(range(24))
     assert len(optuna.load_study(study_name="e/d/m", storage=url).trials) == 24
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_one_statement_beats_for_all_trials_in_work(
+    kind: str, postgresql: PostgreSQL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heartbeats of a batch in work are renewed by one statement, those of trials that have ended no more."""
+    monkeypatch.setattr(tuning_study, "HEARTBEAT_SECONDS", 1.2)  # SQLite's clock has whole seconds
+    url = postgresql.create("beats") if kind == "postgresql" else f"sqlite:///{tmp_path / 'optuna.db'}"
+    search = planned(made_split(), trials=6, trials_at_once=6)
+    storage = connect(url, [search])
+    study: Study = _study(search, storage)
+    study.open()
+    ids = [study._trial_ids[one.number] for one in study.ask()]
+    storage.end(ids[0])
+    updates = []
+
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if statement.startswith("UPDATE trial_heartbeats"):
+            updates.append(statement)
+
+    def beats() -> dict[int, Any]:
+        with storage.optuna_storage.engine.begin() as connection:
+            return dict(connection.exec_driver_sql("SELECT trial_id, heartbeat FROM trial_heartbeats").all())
+
+    event.listen(storage.optuna_storage.engine, "before_cursor_execute", note)
+    before = beats()
+    with storage.heartbeats():
+        assert wait_until(lambda: len(updates) == 1)
+    after = beats()
+    assert len(updates) == 1
+    assert [trial_id for trial_id in ids if after[trial_id] > before[trial_id]] == ids[1:]
 
 
 def test_pruning_decides_by_other_workers_trials(postgresql: PostgreSQL) -> None:

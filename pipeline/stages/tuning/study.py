@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import create_engine, event, inspect
+from sqlalchemy import column, create_engine, event, func, inspect, table, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
@@ -45,6 +45,8 @@ GRACE_SECONDS = 10  # a worker that was silent for as long is dead, and its tria
 WORKER = "worker"  # host:process that trains it; only trials of ours have it
 FAILURE = "failure"
 PROCESS = "photofinish:process"  # a system attribute: the same, told so that others of this machine can look
+
+HEARTBEATS = table("trial_heartbeats", column("trial_id"), column("heartbeat"))  # Optuna's
 
 
 @dataclass(frozen=True)
@@ -122,13 +124,20 @@ class Storage:
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
-            with self._lock:
-                trial_ids = sorted(self._in_work)
-            for trial_id in trial_ids:
-                try:
-                    self.beat(trial_id)
-                except Exception as error:  # noqa: BLE001  # a missed beat is no reason to stop; the next one may come
-                    logging.getLogger(__name__).debug("no heartbeat: %s", error)
+            try:
+                self._beat_for_all()
+            except Exception as error:  # noqa: BLE001  # a missed beat is no reason to stop; the next one may come
+                logging.getLogger(__name__).debug("no heartbeat: %s", error)
+
+    def _beat_for_all(self) -> None:
+        """Beat for every trial in work by one statement: Optuna would take four for each, and may fall behind."""
+        with self._lock:
+            trial_ids = sorted(self._in_work)
+        if not trial_ids:
+            return
+        ours = HEARTBEATS.c.trial_id.in_(trial_ids)
+        with self._rdb.engine.begin() as connection:
+            connection.execute(update(HEARTBEATS).where(ours).values(heartbeat=func.now()))
 
 
 class Study:
