@@ -22,8 +22,8 @@ from pipeline.errors import BadInput, ClusterError
 from pipeline.execution import map_tasks, workers
 from tests.conftest import REPOSITORY, RESAMPLED, TINY, Finished, finish, wait_for_runs
 from tests.dasking import Beat, DaskCluster, beat, begun, die, end, fail, total
-from tests.faults.making import start, wait_until
 from tests.faults.making import finish as finish_process
+from tests.faults.making import start, wait_until
 from tests.faults.test_going_on import assert_same_tables
 from tests.faults.test_signals import leftovers
 
