@@ -127,7 +127,7 @@ class Cluster:
         """Say that nothing is wanted any more: tasks in work end within seconds."""
         client, self._client = self._client, None
         if client is not None:
-            with suppress(*_lost()):
+            with suppress(*_lost(), RuntimeError):  # the latter when it is itself about to join again
                 client.close(timeout=SECONDS_TO_LEAVE)
 
     def _hand_in(self, work: Work) -> None:
@@ -297,7 +297,7 @@ def _scheduler(address: str) -> Iterator[str]:
     with LocalCluster(
         n_workers=int(address.removeprefix("local:")),
         threads_per_worker=1,
-        dashboard_address=None,
+        dashboard_address=":0",  # or its usual port, and a warning where that is taken
         silence_logs=logging.CRITICAL,
         preload=[DEAF],
     ) as cluster:
