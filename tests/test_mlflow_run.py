@@ -125,7 +125,7 @@ def test_bad_input_ends_the_run_failed_with_the_line(project: Path) -> None:
 def test_interrupt_of_mlflow_run_marks_the_parent_killed(project: Path) -> None:
     """SIGINT to the `mlflow run` process alone ends the comparison KILLED; what was finished stays."""
     path = project / "experiments/tiny.yaml"
-    endless = "  endless: {hidden_units: [4], training: {epochs: 10000000}}\ntraining:"
+    endless = "  endless: {hidden_units: [4], training: {lr: 0.000001, epochs: 10000000}}\ntraining:"
     path.write_text(TINY.replace("training:", endless, 1), encoding="utf-8")
     process = mlflow_run(project, "-P", "experiment=experiments/tiny.yaml")
     wait_for_runs(project, 6, process)

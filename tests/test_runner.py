@@ -146,7 +146,7 @@ def test_comparison_in_which_everything_diverges_fails(workspace: Path, capsys: 
 @pytest.mark.parametrize(("number", "jobs"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)])
 def test_signal_marks_the_comparison_killed(number: signal.Signals, jobs: int, workspace: Path) -> None:
     """SIGINT or SIGTERM ends with exit code 130 or 143, workers too; the parent is KILLED, finished children stay."""
-    endless = "models.endless={hidden_units: [4], training: {epochs: 10000000}}"
+    endless = "models.endless={hidden_units: [4], training: {lr: 0.000001, epochs: 10000000}}"
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", "run", "tiny.yaml", "--jobs", str(jobs), "--set", endless],
         cwd=workspace,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.conftest import REPOSITORY
 
-ENDLESS = "models.endless={hidden_units: [4], training: {epochs: 10000000}}"
+ENDLESS = "models.endless={hidden_units: [4], training: {lr: 0.000001, epochs: 10000000}}"
 
 
 def start(folder: Path, *arguments: str, own_group: bool = False, **environment: str) -> subprocess.Popen[str]:

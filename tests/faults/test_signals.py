@@ -94,7 +94,7 @@ def test_workers_end_with_the_process_they_work_for(tmp_path: Path) -> None:
 def test_sigterm_to_mlflow_run_alone(project: Path) -> None:
     """SIGTERM to the `mlflow run` process alone leaves nothing running; the comparison is KILLED, the rest is kept."""
     path = project / "experiments/tiny.yaml"
-    endless = "  endless: {hidden_units: [4], training: {epochs: 10000000}}\ntraining:"
+    endless = "  endless: {hidden_units: [4], training: {lr: 0.000001, epochs: 10000000}}\ntraining:"
     path.write_text(TINY.replace("training:", endless, 1), encoding="utf-8")
     process = mlflow_run(project, "-P", "experiment=experiments/tiny.yaml")
     wait_for_runs(project, 6, process)
