@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
 import numpy as np
-import pytest
 
 from pipeline.cluster import end_if_unwanted
+from tests.components import free_port, needs
 from tests.conftest import REPOSITORY
-
-ALL_COMPONENTS = bool(os.environ.get("PHOTOFINISH_ALL_COMPONENTS"))  # read once: no test has such settings
-
-
-def needs_dask() -> None:
-    """Skip where Dask isn't installed, or fail where all that can be tested has to be."""
-    if find_spec("distributed") is None:
-        message = "Dask isn't here; install it: pip install 'photofinish[dask]'"
-        pytest.fail(message) if ALL_COMPONENTS else pytest.skip(message)
 
 
 class DaskCluster:
     """`dask scheduler` and some `dask worker`, which end with the block; settings are environment variables."""
 
     def __init__(self, workers: int, host: str = "127.0.0.1", **settings: str) -> None:
-        needs_dask()
-        with socket.socket() as free:
-            free.bind((host, 0))
-            self.port = free.getsockname()[1]
+        needs("distributed", "pip install 'photofinish[dask]'")
+        self.port = free_port(host)
         self.host = host
         self.address = f"tcp://{host}:{self.port}"
         self.workers: list[subprocess.Popen[bytes]] = []
