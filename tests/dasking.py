@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 
 from pipeline.cluster import end_if_unwanted
-from tests.components import free_port, needs
+from tests.components import free_port
 from tests.conftest import REPOSITORY
 
 
@@ -21,7 +21,6 @@ class DaskCluster:
     """`dask scheduler` and some `dask worker`, which end with the block; settings are environment variables."""
 
     def __init__(self, workers: int, host: str = "127.0.0.1", **settings: str) -> None:
-        needs("distributed", "pip install 'photofinish[dask]'")
         self.port = free_port(host)
         self.host = host
         self.address = f"tcp://{host}:{self.port}"

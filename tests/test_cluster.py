@@ -20,18 +20,22 @@ from pipeline.cli import main
 from pipeline.cluster import Cluster, Work, joined
 from pipeline.errors import BadInput, ClusterError
 from pipeline.execution import map_tasks, workers
+from tests.components import needs
 from tests.conftest import REPOSITORY, RESAMPLED, TINY, Finished, finish, wait_for_runs
 from tests.dasking import Beat, DaskCluster, beat, begun, die, end, fail, total
+from tests.faults.making import ENDLESS, start, wait_until
 from tests.faults.making import finish as finish_process
-from tests.faults.making import start, wait_until
 from tests.faults.test_going_on import assert_same_tables
 from tests.faults.test_signals import leftovers
 
-# With a learning rate by which one seed alone doesn't diverge either, which would end it.
-ENDLESS = "models.endless={hidden_units: [4], training: {epochs: 10000000, lr: 0.000001}}"
 CIRCLES = "".join(line for line in TINY.splitlines(keepends=True) if "blobs" not in line)
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _dask() -> None:
+    needs("distributed", "pip install 'photofinish[dask]'")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tests.components import LOGIN, MlflowServer, PostgreSQL
+from tests.components import LOGIN, MlflowServer, PostgreSQL, needs
 from tests.conftest import DEFAULT
 from tests.dasking import DaskCluster, end
 from tests.faults.making import finish, start, wait_until
@@ -20,9 +20,15 @@ from tests.scale.hosts import hosts
 from tests.scale.making import CHANCE, SMALL, found, numbers, role, runs_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
 TRIALS, MODEL_RUNS = 160, 80  # of the default experiment
 TOLD = "SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED')"
 COMPLETE = "SELECT count(*) FROM tags WHERE key = 'photofinish.status'"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _dask() -> None:
+    needs("distributed", "pip install 'photofinish[dask]'")
 
 
 def counted(postgresql: PostgreSQL, query: str, database: str) -> int:
