@@ -175,6 +175,11 @@ class _Server:
         return f"http://{self.host}:{self.port}"
 
     @property
+    def is_running(self) -> bool:
+        """Whether it was started, and not stopped since."""
+        return self._process is not None
+
+    @property
     def log(self) -> str:
         """What the server wrote."""
         return self._log.read_text(encoding="utf-8", errors="replace")
@@ -300,7 +305,8 @@ class MlflowServer(_Server):
 
     def _environment(self) -> Mapping[str, str]:
         no_jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # more processes, of which we use none
-        return {**no_jobs, **self._extra, **(self._login_settings() if self._login else {})}
+        quiet = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+        return {**no_jobs, **quiet, **self._extra, **(self._login_settings() if self._login else {})}
 
     def _login_settings(self) -> Mapping[str, str]:
         settings = self.folder / "basic_auth.ini"

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.components import MlflowServer
 from tests.conftest import Finished
 
 if TYPE_CHECKING:
@@ -39,39 +33,10 @@ SHOWN = """async files => {
 @pytest.fixture(scope="module")
 def server(browser: Browser, finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of an MLflow server on the finished comparison's store."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     folder = tmp_path_factory.mktemp("server")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    with (folder / "log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            [*command, "--backend-store-uri", f"sqlite:///{finished.folder / 'mlflow.db'}"],
-            cwd=folder,
-            env=environment | {"MLFLOW_DISABLE_TELEMETRY": "true"},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # its workers end with it
-        )
-        try:
-            wait_for(f"http://127.0.0.1:{port}/health", process, folder / "log")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)  # it was only read from; to end by itself takes it ten seconds
-            process.wait(30)
-
-
-def wait_for(address: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        assert process.poll() is None, log.read_text(encoding="utf-8")
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except (urllib.error.URLError, TimeoutError):
-            time.sleep(0.2)
-    raise TimeoutError(log.read_text(encoding="utf-8"))
+    with MlflowServer(folder, f"sqlite:///{finished.folder / 'mlflow.db'}", folder / "artifacts") as server:
+        yield server.address
+        server.stop(signal.SIGKILL)  # it was only read from; to end by itself takes it ten seconds
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from urllib3.util import Retry
 from pipeline.cli import main
 from pipeline.stages.baselines import fitting
 from pipeline.training.population import Population
+from tests.components import MlflowServer
 from tests.conftest import REPOSITORY, TINY, Finished
-from tests.test_mlflow_ui import wait_for
 
 pytestmark = pytest.mark.slow
 CHANCE = ["run_id", "train_seconds", "predict_seconds"]  # columns that differ from run to run
@@ -46,40 +46,11 @@ seeds: 2
 """
 
 
-class Server:
+class Server(MlflowServer):
     """`mlflow server` on SQLite, always at the same address."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.address = f"http://127.0.0.1:{self.port}"
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        if self._process is not None:
-            return
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"]
-        command += ["--artifacts-destination", str(self._folder / "artifacts")]
-        with (self._folder / "log").open("a", encoding="utf-8") as log:
-            self._process = subprocess.Popen(
-                command,
-                cwd=self._folder,
-                env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # its workers end with it
-            )
-        wait_for(f"{self.address}/health", self._process, self._folder / "log")
-
-    def stop(self) -> None:
-        """End it as a power cut would."""
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(30)
-            self._process = None
+        super().__init__(folder, f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
 
     def wait_for(self, rows: str, name: str, process: subprocess.Popen[str], seconds: float = 120) -> None:
         """Wait until the runs of an MLflow experiment have rows in a table of the database."""
@@ -87,7 +58,7 @@ class Server:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             assert process.poll() is None, process.communicate()
-            with closing(sqlite3.connect(f"file:{self._folder / 'mlflow.db'}?mode=ro", uri=True)) as connection:
+            with closing(sqlite3.connect(f"file:{self.folder / 'mlflow.db'}?mode=ro", uri=True)) as connection:
                 if connection.execute(query).fetchone():
                     return
             time.sleep(0.05)
@@ -105,7 +76,8 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def server(started: Server) -> Server:
-    started.start()
+    if not started.is_running:
+        started.start()
     return started
 
 
@@ -178,7 +150,7 @@ def test_away_for_a_minute(tmp_path: Path, server: Server, finished: Finished) -
     settings = {"MLFLOW_EXPERIMENT_NAME": "minute", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1"}
     with running(tmp_path, server.address, CIRCLES, **settings) as process:
         server.wait_for("metrics JOIN runs USING (run_uuid)", "minute", process)
-        server.stop()
+        server.stop(signal.SIGKILL)
         time.sleep(60)
         assert process.poll() is None
         server.start()
@@ -198,7 +170,7 @@ def test_away_for_good(
     with running(tmp_path, server.address, LONG, **settings) as process:
         server.wait_for("inputs JOIN runs ON destination_id = run_uuid", "good", process)
         time.sleep(2)  # the answer arrives, and training begins, which takes longer
-        server.stop()
+        server.stop(signal.SIGKILL)
         _, printed = process.communicate(timeout=200)
     ended = time.time()
     assert process.returncode == 1, printed
