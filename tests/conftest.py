@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import subprocess
 import time
@@ -15,9 +16,11 @@ import pytest
 from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
+from sqlalchemy.engine import make_url
 
 from pipeline.cli import main
 from pipeline.stages.reporting.source import ReportInput
+from pipeline.tracking import store
 from pipeline.tracking.reader import read_comparison
 from tests.making import customers
 
@@ -134,6 +137,22 @@ def wait_for_runs(folder: Path, count: int, process: subprocess.Popen[str], seco
                 return
         time.sleep(0.2)
     raise TimeoutError(f"there were never {count} runs")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let MLflow make the tables of an empty SQLite store once; other stores of this process begin as copies of it."""
+    template = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    make = store._make_tables
+
+    def copy(url: str) -> None:
+        if not template.exists():
+            make(f"sqlite:///{template}")
+        shutil.copyfile(template, make_url(url).database)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_make_tables", copy)
+        yield
 
 
 @pytest.fixture(autouse=True)

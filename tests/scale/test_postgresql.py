@@ -26,7 +26,7 @@ from pipeline.errors import StoreError
 from pipeline.execution import workers
 from pipeline.stages.tune import _study, connect, tune
 from pipeline.stages.tuning import study as tuning_study
-from pipeline.stages.tuning.study import WORKER, Study
+from pipeline.stages.tuning.study import WORKER, Batch, Study
 from pipeline.stages.tuning.trials import Proposal, TrialOutcome, rungs
 from pipeline.tracking.store import connect as connect_store
 from pipeline.tracking.store import reaching
@@ -86,6 +86,13 @@ def trial_states(postgresql: PostgreSQL, name: str) -> Counter[str]:
         rows = postgresql.execute("SELECT state::text, count(*) FROM trials GROUP BY 1", f"{name}_optuna")
         return Counter({str(state): int(str(count)) for state, count in rows})
     return Counter()
+
+
+def asked_of(study: Study) -> Batch:
+    """The next trials, of which there are some."""
+    batch = study.ask()
+    assert batch is not None
+    return batch
 
 
 def test_same_numbers_as_on_sqlite(
@@ -234,7 +241,7 @@ def test_asking_that_breaks_off_leaves_nothing_behind(postgresql: PostgreSQL) ->
                 break_connections(postgresql, "half")
 
     event.listen(storage.optuna_storage.engine, "before_cursor_execute", strike)
-    asked = study.ask()
+    asked = asked_of(study).trials
     trials = optuna.load_study(study_name="e/d/m", storage=url).trials
     in_work = [trial for trial in trials if trial.state.name == "RUNNING"]
     assert [trial.number for trial in in_work] == [one.number for one in asked]
@@ -248,7 +255,7 @@ def test_answer_that_gets_lost_is_no_trial_given_up(postgresql: PostgreSQL) -> N
     storage = connect(postgresql.create("lost"), [search])
     study: Study = _study(search, storage)
     study.open()
-    first, second, _ = study.ask()
+    first, second, _ = asked_of(study).trials
     ids = dict(study._trial_ids)
 
     def tell_it(number: int) -> bool:
@@ -387,8 +394,8 @@ def test_workers_take_turns_in_asking(kind: str, postgresql: PostgreSQL, tmp_pat
 
     def work(study: Study) -> list[int]:
         numbers = []
-        while asked := study.ask():
-            numbers += [one.number for one in asked]
+        while batch := study.ask():
+            numbers += [one.number for one in batch.trials]
         return numbers
 
     with ThreadPoolExecutor(len(studies)) as pool:
@@ -408,7 +415,7 @@ def test_one_statement_beats_for_all_trials_in_work(
     storage = connect(url, [search])
     study: Study = _study(search, storage)
     study.open()
-    ids = [study._trial_ids[one.number] for one in study.ask()]
+    ids = [study._trial_ids[one.number] for one in asked_of(study).trials]
     storage.end(ids[0])
     updates = []
 
@@ -438,9 +445,8 @@ def test_pruning_decides_by_other_workers_trials(postgresql: PostgreSQL) -> None
     def stops(storage: str) -> bool:
         study: Study = _study(search, connect(storage, [search]))
         study.open()
-        asked = study.ask()[0]
-        rule = study.stopping_rule()
-        return rule(asked.number, rungs(search.longest)[-1], 1e6)
+        batch = asked_of(study)
+        return batch.rule(batch.trials[0].number, rungs(search.longest)[-1], 1e6)
 
     assert stops(url)
     assert not stops(empty)
