@@ -13,7 +13,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -200,18 +200,22 @@ def _file(url: str) -> Path | None:
 def _turn(url: str, what: str) -> Iterator[None]:
     from sqlalchemy import create_engine
     from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.exc import DBAPIError, OperationalError
     from sqlalchemy.pool import NullPool
 
     is_known = make_url(url).get_driver_name().startswith("psycopg")
     engine = create_engine(
         url, poolclass=NullPool, connect_args={"connect_timeout": CONNECT_SECONDS} if is_known else {}
     )
-    with closing(engine.connect()) as connection:  # the lock ends with the transaction, and that with the connection
+    connection = engine.connect()
+    try:
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(patience() * 1000)}")
         with suppress(OperationalError):  # whoever holds it is taken for stuck
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({TURN}, {crc32(what.encode()) - 2**31})")
         yield
+    finally:
+        with suppress(DBAPIError):  # broken, and the lock is gone with it
+            connection.close()  # which ends the transaction, and so the lock
 
 
 def _lock(folder: Path) -> int | None:

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,46 +171,67 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Have a folder made once, whatever the number of processes that test; each of them gets its own copy."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        original, whole = shared / f"made_{name}", shared / f"made_{name}.whole"
+        with FileLock(shared / f"made_{name}.lock", timeout=280):
+            if not whole.exists():
+                original.mkdir(exist_ok=True)
+                make(original)
+                whole.touch()
+        # Its artifacts are where they were made; whatever else is done to the store is done to the copy.
+        return Path(shutil.copytree(original, own / name))
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def finished(once: Once) -> Finished:
     """`photofinish run tiny.yaml`, done once."""
-    return finish(TINY, tmp_path_factory.mktemp("finished"))
+    return finished_in(once("finished", lambda folder: finish(TINY, folder)))
 
 
 @pytest.fixture(scope="session")
-def thresholded(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def thresholded(once: Once) -> Finished:
     """The same with `threshold: f1`, done once."""
-    return finish(f"{TINY}threshold: f1\n", tmp_path_factory.mktemp("thresholded"))
+    return finished_in(once("thresholded", lambda folder: finish(f"{TINY}threshold: f1\n", folder)))
 
 
 @pytest.fixture(scope="session")
-def resampled(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def resampled(once: Once) -> Finished:
     """A run with two resamples, one dataset of new data and one of a shared table, one model tuned; done once."""
-    return finish(RESAMPLED, tmp_path_factory.mktemp("resampled"))
+    return finished_in(once("resampled", lambda folder: finish(RESAMPLED, folder)))
 
 
 @pytest.fixture(scope="session")
-def own_tables(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def own_tables(once: Once) -> Finished:
     """Tables of customers, as CSV (with decimal commas, and a byte order mark) and as Parquet, and one without gaps."""
-    folder = tmp_path_factory.mktemp("own_tables")
-    customers().to_csv(folder / "kunden.csv", sep=";", decimal=",", index=False, encoding="utf-8-sig")
-    customers().to_parquet(folder / "kunden.parquet")
-    return finish(OWN_TABLES, folder)
+
+    def make(folder: Path) -> None:
+        customers().to_csv(folder / "kunden.csv", sep=";", decimal=",", index=False, encoding="utf-8-sig")
+        customers().to_parquet(folder / "kunden.parquet")
+        finish(OWN_TABLES, folder)
+
+    return finished_in(once("own_tables", make))
 
 
 @pytest.fixture(scope="session")
-def default_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of `photofinish run linear_vs_relu`, done once, whatever the number of processes that test."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    folder = shared / "default_run"
-    with FileLock(shared / "default_run.lock", timeout=280):
-        if not (folder / "reports").is_dir():  # which comes last
-            folder.mkdir(exist_ok=True)
-            with own_store(folder):
-                assert main(["run", DEFAULT, "--jobs", "2"]) == 0
-    return folder
+def default_run(once: Once) -> Path:
+    """The folder of `photofinish run linear_vs_relu`, done once."""
+
+    def make(folder: Path) -> None:
+        with own_store(folder):
+            assert main(["run", DEFAULT, "--jobs", "2"]) == 0
+
+    return once("default_run", make)
 
 
 @contextlib.contextmanager
@@ -228,6 +249,11 @@ def finish(text: str, folder: Path, *arguments: str) -> Finished:
     (folder / "tiny.yaml").write_text(text, encoding="utf-8")
     with own_store(folder):
         assert main(["run", "tiny.yaml", *arguments]) == 0
+    return finished_in(folder)
+
+
+def finished_in(folder: Path) -> Finished:
+    """Open the store of a folder that holds one comparison."""
     client, runs = runs_of(folder)
     (parent,) = [run for run in runs if run.data.tags.get("photofinish.role") == "comparison"]
     children = [run for run in runs if run.data.tags.get("photofinish.role") == "model"]

@@ -20,7 +20,7 @@ REPORT = Path("reports/linear_vs_relu")
 ELSEWHERE = ("storage", "trial")  # parameters of searches and trials: their place, and their number
 OF_SEARCHES = ("_trials", "_tuning")  # pictures: they show seconds, and trials by number
 KILLS = 20
-LONGEST = 9.0  # seconds from a start to its kill; a start takes about one to come to where it goes on
+LONGEST = 6.0  # seconds from a start to its kill; a start takes about one to come to where it goes on
 # Each start is a process of its own, forked from one that has imported all this: it is at work at once.
 IMPORTED = ["pipeline.cli", "pipeline.runner", "pipeline.tracking.writer", "pipeline.stages.tuning.study"]
 IMPORTED += ["pipeline.training.checkpoints", "pipeline.stages.reporting.pictures", "sklearn.datasets"]

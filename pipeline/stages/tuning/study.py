@@ -163,7 +163,7 @@ class Study:
         self._attributes = attributes  # of every trial
         self._trial_ids: dict[int, int] = {}  # number → id, of trials in work here
         self._seen: dict[int, float] = {}  # id → when we began to wait for another worker's trial
-        self._is_asking = False
+        self._before_asking: dict[int, int] | None = None  # the same, when asking began that hasn't come to its end
         self._study: optuna.Study | None = None
 
     @databases.again_when_away
@@ -203,9 +203,10 @@ class Study:
         what was just proposed is given up, and asked for again with the other's trials in sight. So no trial is too
         many. Without turns that is what nearly all proposals of eight workers would come to.
         """
-        if self._is_asking:
+        if self._before_asking is not None:  # the storage went away under it
+            self._trial_ids = self._before_asking
             self._give_up_unknown()
-        self._is_asking = True
+        self._before_asking = dict(self._trial_ids)
         while True:
             with databases.one_at_a_time(self.storage.url, self.name):
                 self._refuse_strange()
@@ -215,7 +216,7 @@ class Study:
                 places = self._proposer.next_places(trials)[: max(remaining, 0)]
                 batch = self._take(trials, places) if places else None
             if batch is not None or not places:
-                self._is_asking = False
+                self._before_asking = None
                 return batch
             time.sleep(random.random() / 2)  # noqa: S311  # any number will do
 
