@@ -285,6 +285,7 @@ class Study:
         """Every trial that counts, in the order of their places; not those that were given up."""
         return [_value_of(trial) for trial in by_place(self._all_trials())]
 
+    @databases.again_when_away
     def importances(self) -> dict[str, float]:
         """How much each hyperparameter matters for being among the best tenth (PED-ANOVA); shares of 1.
 
