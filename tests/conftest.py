@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 from filelock import FileLock
 from mlflow.entities import Run
@@ -26,6 +27,9 @@ from tests.making import customers
 
 REPOSITORY = Path(__file__).parents[1]
 DEFAULT = str(REPOSITORY / "experiments/linear_vs_relu.yaml")
+
+hypothesis.settings.register_profile("photofinish", deadline=None)  # a busy machine is no defect
+hypothesis.settings.load_profile("photofinish")
 
 pytest_plugins = ["tests.browser", "tests.components"]
 

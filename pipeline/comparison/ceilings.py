@@ -77,8 +77,9 @@ class Law(ABC):
         for label, prior in enumerate(self.priors):
             points, weights = self._quadrature(label)
             posterior = self.posterior(points)
-            error += prior * float(weights @ (1 - posterior.max(axis=1)))
-            log_loss += prior * float(weights @ entr(posterior).sum(axis=1))
+            # Summed by numpy: a product of BLAS has another last bit on another number of threads.
+            error += prior * float((weights * (1 - posterior.max(axis=1))).sum())
+            log_loss += prior * float((weights * entr(posterior).sum(axis=1)).sum())
         return error, log_loss
 
     @abstractmethod

@@ -32,7 +32,7 @@ def work(folder: Path) -> None:
     with (folder / "said").open("a", encoding="utf-8") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
-        os._exit(main(["run", DEFAULT, "--jobs", "2"]))
+        os._exit(main(["run", DEFAULT]))
 
 
 def start(folder: Path) -> ForkServerProcess:

@@ -251,7 +251,7 @@ def test_search_interrupted_between_trials_ends_as_if_undisturbed(
     chance, tell, interruptions = np.random.default_rng(0), Study.tell, 0
 
     def told(study: Study, *arguments: Any) -> bool:
-        if chance.random() < 0.2:
+        if chance.random() < 4 / tuning["trials"]:
             raise Interrupted
         return tell(study, *arguments)
 
