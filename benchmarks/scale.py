@@ -281,12 +281,12 @@ def proposing(folder: Path) -> dict[int, float]:
         # Its own way to propose, without the storage, which would take minutes to be filled.
         random = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         for _ in range(known):
-            random.tell(random.ask(study._distributions), rng.random())
+            random.tell(random.ask(study._proposer.distributions), rng.random())
         trials = random.get_trials(deepcopy=False)
         started = time.perf_counter()
-        count = 10
-        study._propose(trials, count)
-        found[known] = (time.perf_counter() - started) / count
+        places = study._proposer.next_places(trials)
+        study._proposer.propose(trials, places)
+        found[known] = (time.perf_counter() - started) / len(places)
     return found
 
 
