@@ -209,9 +209,9 @@ class Study:
         self._before_asking = dict(self._trial_ids)
         while True:
             with databases.one_at_a_time(self.storage.url, self.name):
-                self._refuse_strange()
-                self._give_up_dead()
                 trials = self._all_trials()
+                if self._refuse_strange(trials) + self._give_up_dead(trials):
+                    trials = self._all_trials()
                 remaining = self._remaining(trials)
                 places = self._proposer.next_places(trials)[: max(remaining, 0)]
                 batch = self._take(trials, places) if places else None
@@ -373,9 +373,10 @@ class Study:
             rdb.set_trial_param(trial_id, key, distribution.to_internal_repr(value), distribution)
         return True
 
-    def _refuse_strange(self) -> None:
-        """Fail trials that were enqueued by hand with hyperparameters from outside the space."""
-        for trial in self._all_trials():
+    def _refuse_strange(self, trials: Iterable[FrozenTrial]) -> int:
+        """Fail trials that were enqueued by hand with hyperparameters from outside the space; returns how many."""
+        refused = 0
+        for trial in trials:
             if trial.state is not TrialState.WAITING:
                 continue
             fixed = trial.system_attrs.get("fixed_params", {})
@@ -386,12 +387,17 @@ class Study:
                 key = strange[0]
                 space = self._dimensions[key].describe() if key in self._dimensions else "no such dimension"
                 self._fail(trial._trial_id, f"{key} = {fixed[key]!r} lies outside the space: {space}")
+                refused += 1
+        return refused
 
-    def _give_up_dead(self) -> None:
-        """Fail the trials of processes of this machine that are gone, at once: nobody will tell them."""
-        for trial in self._all_trials():
-            if trial.state is TrialState.RUNNING and _is_dead(trial.system_attrs.get(PROCESS)):
-                self._fail(trial._trial_id, f"its process {trial.user_attrs[WORKER]} is gone")
+    def _give_up_dead(self, trials: Iterable[FrozenTrial]) -> int:
+        """Fail the trials of processes of this machine that are gone: nobody will tell them; returns how many."""
+        orphans = [
+            trial for trial in trials if trial.state is TrialState.RUNNING and _is_dead(trial.system_attrs.get(PROCESS))
+        ]
+        for trial in orphans:
+            self._fail(trial._trial_id, f"its process {trial.user_attrs[WORKER]} is gone")
+        return len(orphans)
 
     def _give_up_unknown(self) -> None:
         """Fail what was just asked for when the storage went away, and whose answer got lost; nobody will train it."""
