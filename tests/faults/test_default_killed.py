@@ -14,7 +14,7 @@ from mlflow.entities import Run
 
 from pipeline.cli import main
 from tests.conftest import DEFAULT, runs_of
-from tests.faults.test_going_on import assert_once, assert_one_best, assert_same_report, by_role, reused
+from tests.faults.test_going_on import assert_same_report, by_role, whole_comparison
 
 REPORT = Path("reports/linear_vs_relu")
 ELSEWHERE = ("storage", "trial")  # parameters of searches and trials: their place, and their number
@@ -75,12 +75,7 @@ def test_default_run_killed_at_twenty_random_moments(default_run: Path, tmp_path
 
 
 def assert_as_if_undisturbed(folder: Path, undisturbed: Path) -> None:
-    client, runs = runs_of(folder)
-    (parent,) = by_role(runs, "comparison")
-    assert parent.info.status == "FINISHED"
-    assert reused(runs, parent) == set()
-    assert_once(client, runs)
-    assert_one_best(runs, parent)
+    runs, _ = whole_comparison(folder)
     assert searched(runs) == searched(runs_of(undisturbed)[1])
     assert_same_report(folder / REPORT, undisturbed / REPORT, but_for=OF_SEARCHES)
 

@@ -138,6 +138,17 @@ def assert_one_best(runs: list[Run], parent: Run) -> None:
     assert all(run.outputs.model_outputs for run in best)
 
 
+def whole_comparison(folder: Path) -> tuple[list[Run], Run]:
+    """All runs of a folder's store, and its only comparison: finished, all trained for itself, and everything once."""
+    client, runs = runs_of(folder)
+    (parent,) = by_role(runs, "comparison")
+    assert parent.info.status == "FINISHED"
+    assert reused(runs, parent) == set()
+    assert_once(client, runs)
+    assert_one_best(runs, parent)
+    return runs, parent
+
+
 def plain(value: Any) -> Any:
     """Verdicts without what differs from run to run."""
     if isinstance(value, dict):
@@ -185,12 +196,7 @@ def test_killed_at_random_moments_it_ends_as_if_undisturbed(
     process.communicate(timeout=60)
     assert main([*EVALUATE]) == 0
     assert "going on with comparison" in capsys.readouterr().err
-    client, runs = runs_of(workspace)
-    (parent,) = by_role(runs, "comparison")
-    assert parent.info.status == "FINISHED"
-    assert reused(runs, parent) == set()
-    assert_once(client, runs)
-    assert_one_best(runs, parent)
+    runs, parent = whole_comparison(workspace)
     assert_same_tables(*(Path(of.info.artifact_uri) for of in (undisturbed.parent, parent)))
     for key, run in children(runs, parent).items():
         twin = undisturbed.child(key[0], key[1], int(key[2]))
