@@ -12,7 +12,7 @@ import pytest
 from pipeline import processes
 from pipeline.processes import Process, ancestor, follow, look
 
-SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
+SLEEPER = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
 
 
 @pytest.mark.parametrize(
@@ -24,19 +24,20 @@ SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 )
 def test_process_is_found_until_it_has_ended(found: Callable[[int], Process | None]) -> None:
     """A process has its parent, its start and its words; ended it is gone, even as a zombie."""
-    process = subprocess.Popen(SLEEPER)
-    try:
-        seen = found(process.pid)
-        assert seen is not None
-        assert seen == found(process.pid)
-        assert seen.parent == os.getpid()
-        assert seen.started
-        assert sys.executable in seen.words
-    finally:
-        process.kill()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays a zombie
-    assert found(process.pid) is None
-    process.wait()
+    with subprocess.Popen(SLEEPER, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            process.stdout.readline()  # it runs: while one program becomes another, there is no command line
+            seen = found(process.pid)
+            assert seen is not None
+            assert seen == found(process.pid)
+            assert seen.parent == os.getpid()
+            assert seen.started
+            assert sys.executable in seen.words
+        finally:
+            process.kill()
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays a zombie
+        assert found(process.pid) is None
     assert found(process.pid) is None
 
 
