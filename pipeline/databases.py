@@ -7,6 +7,7 @@ started again.
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import sqlite3
@@ -27,7 +28,7 @@ Result = TypeVar("Result")
 
 PATIENCE = "PHOTOFINISH_LOCK_SECONDS"  # environment variable
 DEFAULT_PATIENCE = 60.0
-ATTEMPTS = 8  # to make tables that others make at the same moment
+ATTEMPTS = 8  # to make what others make at the same moment
 SECONDS_BETWEEN_TRIES = 0.2
 CONNECT_SECONDS = 10  # for a first answer; a wrong address may lead to nobody
 TURN = 0x50F0F1  # number of a lock in PostgreSQL; any will do
@@ -98,6 +99,23 @@ def again_when_away(function: Callable[P, Result]) -> Callable[P, Result]:
                 if not is_away(error) or time.monotonic() > end:
                     raise
             time.sleep(SECONDS_BETWEEN_TRIES)
+
+    return call
+
+
+def again_when_outrun(function: Callable[P, Result]) -> Callable[P, Result]:
+    """Call a function again when another process has just made the same in the database; a decorator."""
+
+    @wraps(function)
+    def call(*arguments: P.args, **keywords: P.kwargs) -> Result:
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return function(*arguments, **keywords)
+            except Exception as error:
+                if not is_race(error):
+                    raise
+            time.sleep(random.random())  # noqa: S311  # any number will do
+        return function(*arguments, **keywords)
 
     return call
 
@@ -241,8 +259,9 @@ def _lock(folder: Path) -> int | None:
 
 
 def is_race(error: BaseException) -> bool:
-    """Whether somebody else has just made the same tables, rows or version of the schema."""
-    return bool(re.search("already exists|unique|duplicate|expected to match one row", str(error), re.IGNORECASE))
+    """Whether somebody else has just made the same tables, rows or version of the schema, which Optuna only asserts."""
+    said = re.search("already exists|unique|duplicate|expected to match one row", str(error), re.IGNORECASE)
+    return bool(said) or isinstance(error, AssertionError)
 
 
 def is_locked(error: BaseException) -> bool:

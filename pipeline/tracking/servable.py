@@ -27,12 +27,14 @@ from pipeline.stages.trusted import save_trusted, trusted_types
 from pipeline.tracking import records
 from pipeline.tracking.checksums import CHECKSUMS, checksums_of, load_checksums, save_checksums, verify
 from pipeline.tracking.served_model import ENCODING, GRAPH, SERVING
+from pipeline.tracking.store import again_when_broken_off
 from pipeline.training.storage import save_network
 
 SCRIPT = Path(__file__).with_name("served_model.py")
 EXAMPLE_ROWS = 2  # MLflow takes the number of rows to be fixed where there is but one
 
 
+@again_when_broken_off
 def log_servable(model: EvaluatedModel, split: Split, run_id: str) -> None:
     """Log a model run's model as `model`: with encoding, scaling, threshold and label."""
     network = model.trained.network

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
-import random
 import shlex
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import mlflow
 from mlflow.entities import Experiment, Run, ViewType
@@ -20,9 +21,43 @@ from requests import RequestException
 from pipeline import databases
 from pipeline.errors import BadInput, DiskError, StoreError
 
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
 SERVED_DATABASES = ("postgresql", "mysql", "mssql")  # what MLflow takes, beside SQLite
 USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"  # names of variables
 FEW_RETRIES = 2  # MLflow waits 0 and 4 seconds before them
+BROKEN_ANSWERS = 5  # to bear of one request
+
+
+def again_when_broken_off(function: Callable[P, Result]) -> Callable[P, Result]:
+    """Call a function again when a server went away in the midst of its answer; a decorator.
+
+    MLflow tries again where a server can't be reached or gives no answer, but not where the answer has begun. What the
+    function asks for may have been done, and is done twice then.
+    """
+
+    @wraps(function)
+    def call(*arguments: P.args, **keywords: P.kwargs) -> Result:
+        for _ in range(BROKEN_ANSWERS):
+            try:
+                return function(*arguments, **keywords)
+            except (MlflowException, RequestException) as error:
+                if "Connection broken" not in str(error):  # urllib3's words, which MLflow puts into its own
+                    raise
+        return function(*arguments, **keywords)
+
+    return call
+
+
+class PatientClient(MlflowClient):
+    """MLflow's client, but that it bears answers that break off."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        for name, method in inspect.getmembers(self, inspect.ismethod):
+            if not name.startswith("_"):
+                setattr(self, name, again_when_broken_off(method))
 
 
 def tracking_uri() -> str:
@@ -89,15 +124,8 @@ def _make_tables(uri: str) -> None:
 
 def _open(uri: str) -> MlflowClient:
     """Open the store, which makes its tables where there are none."""
-    client = MlflowClient(uri)
-    for attempts_left in reversed(range(databases.ATTEMPTS)):
-        try:
-            client.search_experiments(max_results=1)
-            break
-        except Exception as error:
-            if not (attempts_left and databases.is_race(error)):
-                raise
-            time.sleep(random.random())  # noqa: S311  # any number will do
+    client = PatientClient(uri)
+    databases.again_when_outrun(client.search_experiments)(max_results=1)
     return client
 
 

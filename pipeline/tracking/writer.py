@@ -21,6 +21,7 @@ from mlflow.entities import Experiment as MlflowExperiment
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from pipeline import databases
 from pipeline.artifacts import EvaluatedModel, FittedEstimator, Search, Split, TrainedModel, Trial, TrialState
 from pipeline.comparison.comparability import rows_digest
 from pipeline.comparison.outcome import Outcome
@@ -140,8 +141,7 @@ class ComparisonWriter:
                 (folder / "uncommitted.diff").write_text(provenance.diff, encoding="utf-8")
             for split in splits:
                 save_split(split, folder / "data")
-        inputs = [_dataset_input(split, "comparison") for split in splits]
-        self._client.log_inputs(self.run_id, inputs)
+        self._log_inputs(self.run_id, splits, "comparison")
         self._client.set_tag(self.run_id, records.DESCRIBED, "true")
         return provenance
 
@@ -168,7 +168,7 @@ class ComparisonWriter:
         tags = {**record.tags, records.REUSED_FROM: reused.origin.info.run_id}
         run_id = self._create_child(Record(tags=tags), reused.model.trained.started_at)
         self._log(run_id, Record(params=record.params))
-        self._client.log_inputs(run_id, [_dataset_input(split, "training")])
+        self._log_inputs(run_id, [split], "training")
         self._log(run_id, records.evaluation_record(reused.model, split))
         return run_id
 
@@ -178,7 +178,7 @@ class ComparisonWriter:
         record = records.training_record(trained, split, self._experiment, self.run_id)
         run_id = self._create_child(record, trained.started_at)
         self._log(run_id, Record(params=record.params, metrics=record.metrics))
-        self._client.log_inputs(run_id, [_dataset_input(split, "training")])
+        self._log_inputs(run_id, [split], "training")
         with self._artifacts(run_id) as folder:
             _save_model(trained, folder)
         return run_id
@@ -343,6 +343,11 @@ class ComparisonWriter:
         self._client.log_batch(run_id, first, params, tags)
         for start in range(0, len(rest), METRICS_PER_BATCH):
             self._client.log_batch(run_id, rest[start : start + METRICS_PER_BATCH])
+
+    def _log_inputs(self, run_id: str, splits: Sequence[Split], context: str) -> None:
+        inputs = [_dataset_input(split, context) for split in splits]
+        # Of several workers that begin a search at once, MLflow lets one enter a dataset in an experiment.
+        databases.again_when_outrun(self._client.log_inputs)(run_id, inputs)
 
     @contextmanager
     def _artifacts(self, run_id: str) -> Iterator[Path]:

@@ -32,6 +32,9 @@ from tests.conftest import REPOSITORY, TINY, Finished
 pytestmark = pytest.mark.slow
 CHANCE = ["run_id", "train_seconds", "predict_seconds"]  # columns that differ from run to run
 
+BREAKS = [f"runs/{call}" for call in ("create", "log-batch", "log-inputs", "set-tag", "update", "get")] + [
+    "logged-models"
+]
 CIRCLES = "".join(line for line in TINY.splitlines(keepends=True) if "blobs" not in line)  # half of it is quicker
 
 LONG = """\
@@ -145,12 +148,12 @@ def test_mlflow_asks_again_for_more_than_a_minute() -> None:
 
 
 def test_away_for_a_minute(tmp_path: Path, server: Server, finished: Finished) -> None:
-    """The server is stopped between two model runs and comes back: the run ends well, and everything is there once."""
+    """The server is killed between two model runs and comes back: the run ends well, and everything is there once."""
     # MLflow's own number of attempts (above), with shorter pauses between the last ones: the minute is long enough.
     settings = {"MLFLOW_EXPERIMENT_NAME": "minute", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1"}
     with running(tmp_path, server.address, CIRCLES, **settings) as process:
         server.wait_for("metrics JOIN runs USING (run_uuid)", "minute", process)
-        server.stop()
+        server.stop(signal.SIGKILL)
         time.sleep(60)
         assert process.poll() is None
         server.start()
@@ -203,27 +206,29 @@ def test_away_for_good(
     assert not Path(".photofinish").exists()
 
 
-def test_an_answer_that_gets_lost_leaves_no_second_run(tmp_path: Path, server: Server, finished: Finished) -> None:
-    """Where the server has made a comparison or a model run and its answer gets lost, there is one of it in the end.
+def test_answers_that_get_lost_or_break_off(tmp_path: Path, server: Server, finished: Finished) -> None:
+    """Where a server has done what was asked, and its answer doesn't arrive or not whole, all is there once in the end.
 
     MLflow's own lines, two for each run that ends, aren't printed.
     """
     with (
-        losing_answers(server.port, {1, 4}) as (address, lost),
+        disturbed(server.port) as (address, lost, broken_off),
         running(tmp_path, address, CIRCLES, MLFLOW_EXPERIMENT_NAME="answer") as process,
     ):
         shown, printed = process.communicate(timeout=200)
     assert process.returncode == 0, printed
     assert "View run" not in shown
     assert len(lost) == 2
+    assert sorted(broken_off) == sorted(BREAKS)
     assert_like_undisturbed(tmp_path, server.address, "answer", finished)
 
 
 @contextmanager
-def losing_answers(port: int, which: set[int]) -> Iterator[tuple[str, list[str]]]:
-    """Stand before a server: hand everything on, but lose the answers of some of the requests that make a run."""
+def disturbed(port: int) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Stand before a server: hand everything on, but lose two answers about runs made, and the end of the second of BREAKS."""
+    asked: list[str] = []
     lost: list[str] = []
-    made: list[str] = []
+    broken_off: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -234,18 +239,26 @@ def losing_answers(port: int, which: set[int]) -> Iterator[tuple[str, list[str]]
                 onward.request(self.command, self.path, body, {**self.headers, "Host": f"127.0.0.1:{port}"})
                 answer = onward.getresponse()
                 content = answer.read()
-            if self.path.endswith("/runs/create"):
-                made.append(self.path)
-                if len(made) in which:
-                    lost.append(self.path)
-                    self.close_connection = True
-                    self.connection.shutdown(socket.SHUT_RDWR)
-                    return
+            call = self.path.partition("?")[0].removeprefix("/api/2.0/mlflow/")
+            asked.append(call)
+            if call == "runs/create" and asked.count(call) in {1, 4}:
+                lost.append(call)
+                self.hang_up()
+                return
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.getheader("Content-Type", "application/json"))
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
+            if call in BREAKS and asked.count(call) == 2:
+                broken_off.append(call)
+                self.wfile.write(content[: len(content) // 2])
+                self.hang_up()
+                return
             self.wfile.write(content)
+
+        def hang_up(self) -> None:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = hand_on  # noqa: N815
 
@@ -256,7 +269,7 @@ def losing_answers(port: int, which: set[int]) -> Iterator[tuple[str, list[str]]
     thread = threading.Thread(target=proxy.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{proxy.server_port}", lost
+        yield f"http://127.0.0.1:{proxy.server_port}", lost, broken_off
     finally:
         proxy.shutdown()
         proxy.server_close()

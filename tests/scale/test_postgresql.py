@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
-from sqlalchemy import event
+from sqlalchemy import create_engine, event, text
 
 from pipeline.databases import PATIENCE
 from pipeline.errors import StoreError
@@ -132,6 +132,32 @@ def test_six_first_starts_at_once(postgresql: PostgreSQL, tmp_path: Path) -> Non
     runs = runs_of(MlflowClient(settings["MLFLOW_TRACKING_URI"]))
     assert {run.data.tags["photofinish.experiment"] for run in runs} == {f"e{number}" for number in range(6)}
     assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_dataset_that_another_process_enters_at_the_same_moment(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    """MLflow takes a dataset once in an experiment; who comes second, too late to see it, goes on with the first's."""
+    settings = {"MLFLOW_TRACKING_URI": postgresql.create("datasets")}
+    assert here(tmp_path, "run", "small.yaml", "--until", "split", **settings) == 0
+    again = MlflowClient(settings["MLFLOW_TRACKING_URI"]).create_experiment("again")
+    entered = (
+        "INSERT INTO datasets SELECT md5(dataset_uuid), {}, name, digest, dataset_source_type, dataset_source,"
+        " dataset_schema, dataset_profile FROM datasets"
+    )
+    waited = threading.Event()
+
+    def commit_once_it_is_waited_for() -> None:
+        if wait_until(lambda: postgresql.execute("SELECT 1 FROM pg_locks WHERE NOT granted") != []):
+            waited.set()
+        connection.commit()
+
+    with create_engine(settings["MLFLOW_TRACKING_URI"]).connect() as connection:
+        connection.execute(text(entered.format(again)))
+        committing = threading.Thread(target=commit_once_it_is_waited_for)
+        committing.start()
+        assert here(tmp_path, "run", "small.yaml", "--until", "split", MLFLOW_EXPERIMENT_NAME="again", **settings) == 0
+        committing.join()
+    assert waited.is_set()
+    assert postgresql.execute(f"SELECT count(*) FROM datasets WHERE experiment_id = {again}", "datasets") == [(1,)]
 
 
 def test_of_several_starts_one_stays(postgresql: PostgreSQL, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import column, create_engine, event, func, inspect, table, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from pipeline import artifacts, databases, processes
 from pipeline.artifacts import Trial
@@ -489,21 +489,11 @@ def _make_tables(url: str) -> None:
     _open(url).engine.dispose()
 
 
+@databases.again_when_outrun
 def _open(url: str) -> optuna.storages.RDBStorage:
-    """Open a storage, and make its tables where there are none.
-
-    Of several processes that make them at once, all but one find that a table or a row is there already.
-    """
-    for attempts_left in reversed(range(databases.ATTEMPTS)):
-        try:
-            with quiet():
-                return optuna.storages.RDBStorage(url, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS)
-        except (DatabaseError, AssertionError, optuna.exceptions.StorageInternalError) as error:
-            is_race = isinstance(error, AssertionError) or databases.is_race(error)
-            if not (is_race and attempts_left):
-                raise
-            time.sleep(random.random())  # noqa: S311  # any number will do
-    raise AssertionError("the last attempt returns or raises")
+    """Open a storage, and make its tables where there are none."""
+    with quiet():
+        return optuna.storages.RDBStorage(url, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS)
 
 
 def _write_ahead(rdb: optuna.storages.RDBStorage) -> None:
