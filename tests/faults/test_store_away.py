@@ -225,7 +225,7 @@ def test_answers_that_get_lost_or_break_off(tmp_path: Path, server: Server, fini
 
 @contextmanager
 def disturbed(port: int) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Stand before a server: hand everything on, but lose two answers about runs made, and the end of the second of BREAKS."""
+    """Stand before a server: hand all on, but lose two answers about runs made, and the end of BREAKS' second ones."""
     asked: list[str] = []
     lost: list[str] = []
     broken_off: list[str] = []
