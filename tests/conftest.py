@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,15 +16,14 @@ import pytest
 from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
-from sqlalchemy.engine import make_url
 
 from pipeline.cli import main
 from pipeline.stages.reporting.source import ReportInput
-from pipeline.tracking import store
 from pipeline.tracking.reader import read_comparison
+from tests import shortcuts
 from tests.making import customers
+from tests.starting import REPOSITORY, Process
 
-REPOSITORY = Path(__file__).parents[1]
 DEFAULT = str(REPOSITORY / "experiments/linear_vs_relu.yaml")
 
 hypothesis.settings.register_profile("photofinish", deadline=None)  # a busy machine is no defect
@@ -125,7 +123,7 @@ WHERE tags.key = 'photofinish.status' OR tags.key = 'photofinish.role' AND tags.
 COMPARISONS = "SELECT count(*) FROM tags WHERE key = 'photofinish.role' AND value = 'comparison'"
 
 
-def wait_for_runs(folder: Path, count: int, process: subprocess.Popen[str], seconds: float = 120) -> None:
+def wait_for_runs(folder: Path, count: int, process: Process, seconds: float = 120) -> None:
     """Wait until another process has opened a comparison and finished at least so many of its model runs and trials.
 
     Looks into the database itself: an MLflow client that comes upon a store in the making would start to make it too.
@@ -144,18 +142,9 @@ def wait_for_runs(folder: Path, count: int, process: subprocess.Popen[str], seco
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _tables_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let MLflow make the tables of an empty SQLite store once; other stores of this process begin as copies of it."""
-    template = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    make = store._make_tables
-
-    def copy(url: str) -> None:
-        if not template.exists():
-            make(f"sqlite:///{template}")
-        shutil.copyfile(template, make_url(url).database)
-
+def _shortcuts() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "_make_tables", copy)
+        shortcuts.take(patch)
         yield
 
 

@@ -25,7 +25,7 @@ def project(tmp_path: Path) -> Path:
     folder.mkdir()
     for name in ("MLproject", "conda.yaml"):
         shutil.copy(REPOSITORY / name, folder)
-    shutil.copytree(REPOSITORY / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(REPOSITORY / "pipeline", folder / "pipeline")
     (folder / "experiments").mkdir()
     (folder / "experiments" / "tiny.yaml").write_text(TINY, encoding="utf-8")
     return folder

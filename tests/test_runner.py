@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +15,8 @@ from pipeline.stages.baselines.spec import EstimatorSpec
 from pipeline.stages.evaluate import measure
 from pipeline.stages.split import SplitSpec, split
 from tests import making
-from tests.conftest import REPOSITORY, RESAMPLED, Finished, finish, runs_of, wait_for_runs
+from tests.conftest import RESAMPLED, Finished, finish, runs_of, wait_for_runs
+from tests.faults.making import ENDLESS, start
 
 CHANCE = ["run_id", "train_seconds", "predict_seconds"]  # columns that differ from run to run
 
@@ -147,14 +145,7 @@ def test_comparison_in_which_everything_diverges_fails(workspace: Path, capsys: 
 @pytest.mark.parametrize(("number", "jobs"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)])
 def test_signal_marks_the_comparison_killed(number: signal.Signals, jobs: int, workspace: Path) -> None:
     """SIGINT or SIGTERM ends with exit code 130 or 143, workers too; the parent is KILLED, finished children stay."""
-    endless = "models.endless={hidden_units: [4], training: {lr: 0.000001, epochs: 10000000}}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "run", "tiny.yaml", "--jobs", str(jobs), "--set", endless],
-        cwd=workspace,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start(workspace, "run", "tiny.yaml", "--jobs", str(jobs), "--set", ENDLESS)
     try:
         wait_for_runs(workspace, 6, process)
         process.send_signal(number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -20,7 +19,9 @@ import pytest
 from mlflow.entities import Run
 
 from pipeline.cli import main
-from tests.conftest import REPOSITORY, TINY, TUNING, runs_of
+from tests.conftest import TINY, TUNING, runs_of
+from tests.faults.making import start
+from tests.starting import Process
 
 STUDIES = ["tiny/blobs/linear", "tiny/blobs/relu", "tiny/circles/linear", "tiny/circles/relu"]
 BIN = Path(sys.executable).parent
@@ -51,7 +52,7 @@ def states(database: Path, study: str = "long/circles/relu") -> Counter[str]:
     return Counter(state for (state,) in rows)
 
 
-def wait_for_trials(database: Path, process: subprocess.Popen[str], finished: int) -> None:
+def wait_for_trials(database: Path, process: Process, finished: int) -> None:
     """Wait until a study is in the midst of a batch, with at least so many trials finished before."""
     end = time.monotonic() + 120
     while time.monotonic() < end:
@@ -62,17 +63,6 @@ def wait_for_trials(database: Path, process: subprocess.Popen[str], finished: in
                 return
         time.sleep(0.01)
     raise TimeoutError("no batch was ever under way")
-
-
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "tune", "long.yaml", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def optuna_command(folder: Path, *arguments: str) -> str:
@@ -188,7 +178,7 @@ def test_killed_search_goes_on(workspace: Path, finished: int) -> None:
     """After SIGKILL during a batch, the same command ends with just as many trials as asked for, none running."""
     (workspace / "long.yaml").write_text(LONG, encoding="utf-8")
     database = workspace / "optuna.db"
-    first = start(workspace)
+    first = start(workspace, "tune", "long.yaml")
     try:
         wait_for_trials(database, first, finished)
         time.sleep(0.2)  # well into the batch
@@ -199,7 +189,7 @@ def test_killed_search_goes_on(workspace: Path, finished: int) -> None:
         states=[optuna.trial.TrialState.COMPLETE]
     )
     assert states(database)["RUNNING"] > 0
-    second = start(workspace)
+    second = start(workspace, "tune", "long.yaml")
     out, err = second.communicate(timeout=200)
     assert second.returncode == 0, err
     assert "tuned: the best of 6 trials" in out
@@ -216,7 +206,7 @@ def test_killed_search_goes_on(workspace: Path, finished: int) -> None:
 def test_interrupted_search_gives_its_trials_up(workspace: Path) -> None:
     """SIGTERM ends with exit code 143; trials in work are failed with the reason, those finished stay."""
     (workspace / "long.yaml").write_text(LONG, encoding="utf-8")
-    process = start(workspace)
+    process = start(workspace, "tune", "long.yaml")
     try:
         wait_for_trials(workspace / "optuna.db", process, 2)
         process.send_signal(signal.SIGTERM)
@@ -246,7 +236,7 @@ def test_workers_on_one_storage_share_the_trials(tmp_path: Path) -> None:
         folder = tmp_path / worker
         folder.mkdir()
         (folder / "long.yaml").write_text(text, encoding="utf-8")
-        processes.append(start(folder, "--storage", storage))
+        processes.append(start(folder, "tune", "long.yaml", "--storage", storage))
     for process in processes:
         out, err = process.communicate(timeout=200)
         assert process.returncode == 0, err

@@ -1,4 +1,4 @@
-"""The command line, killed by SIGKILL at a moment that the tracking store can tell: `killed.py call:37 run tiny.yaml`.
+"""The command line, killed by SIGKILL at a moment that the tracking store can tell: `call:37 run tiny.yaml`.
 
 `call:N` is just before the Nth call of MLflow's client, `mark:N` just before the Nth model run is marked complete, and
 `verdict:1` just after the verdicts are logged.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
-from pipeline.cli import main
+from pipeline import cli
 from pipeline.tracking import records
 
 
@@ -49,6 +48,6 @@ def kill_at(when: str) -> None:
             setattr(MlflowClient, name, counted(method))
 
 
-if __name__ == "__main__":
-    kill_at(sys.argv[1])
-    sys.exit(main(sys.argv[2:]))
+def main(arguments: Sequence[str]) -> int:
+    kill_at(arguments[0])
+    return cli.main(arguments[1:])

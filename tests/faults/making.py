@@ -9,14 +9,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import REPOSITORY
+from tests.starting import REPOSITORY, Process, Started
 
 ENDLESS = "models.endless={hidden_units: [4], training: {lr: 0.000001, epochs: 10000000}}"
 
 
-def start(folder: Path, *arguments: str, own_group: bool = False, **environment: str) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str, own_group: bool = False, **environment: str) -> Started:
     """`photofinish …` in a folder of its own; in a group of its own it can be sent what a terminal's Ctrl-C sends."""
-    return _popen([sys.executable, "-m", "pipeline", *arguments], folder, environment, own_group)
+    return Started(folder, arguments, environment, own_group=own_group)
+
+
+def start_anew(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """`python -m pipeline …` in an interpreter of its own."""
+    return _popen([sys.executable, "-m", "pipeline", *arguments], folder, environment)
 
 
 def start_script(folder: Path, text: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -24,9 +29,7 @@ def start_script(folder: Path, text: str, *arguments: str, **environment: str) -
     return _popen([sys.executable, "-c", text, *arguments], folder, environment)
 
 
-def _popen(
-    command: list[str], folder: Path, environment: dict[str, str], own_group: bool = False
-) -> subprocess.Popen[str]:
+def _popen(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -35,7 +38,6 @@ def _popen(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=own_group,
     )
 
 
@@ -54,7 +56,7 @@ def tell(process: subprocess.Popen[str], line: str) -> None:
     process.stdin.flush()
 
 
-def finish(process: subprocess.Popen[str], seconds: float = 120) -> tuple[int, str, str]:
+def finish(process: Process, seconds: float = 120) -> tuple[int, str, str]:
     """Exit code, standard output and standard error."""
     try:
         out, err = process.communicate(timeout=seconds)

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from itertools import groupby
 from pathlib import Path
@@ -16,15 +14,15 @@ from pipeline.cli import main
 from pipeline.stages.populations import population_rows, training_rows
 from pipeline.training.checkpoints import load_checkpoint
 from pipeline.training.population import Population
-from tests.conftest import REPOSITORY
 from tests.faults import trainer
+from tests.starting import Started
 
 CHANCE = ["run_id", "train_seconds", "predict_seconds"]  # columns that differ from run to run
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, *arguments: str) -> Started:
     (folder / "epochs").unlink(missing_ok=True)
-    return subprocess.Popen([sys.executable, "-m", "tests.faults.trainer", str(folder), *arguments], cwd=REPOSITORY)
+    return Started(folder, [str(folder), *arguments], {}, module="tests.faults.trainer")
 
 
 def trained_epochs(folder: Path) -> dict[int, list[int]]:

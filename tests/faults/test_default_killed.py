@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import random
 from collections import Counter
-from multiprocessing.context import ForkServerProcess
+from contextlib import suppress
 from pathlib import Path
+from subprocess import TimeoutExpired
 
 import pytest
 from mlflow.entities import Run
 
-from pipeline.cli import main
 from tests.conftest import DEFAULT, runs_of
+from tests.faults.making import start
 from tests.faults.test_going_on import assert_same_report, by_role, whole_comparison
 
 REPORT = Path("reports/linear_vs_relu")
@@ -21,39 +20,18 @@ ELSEWHERE = ("storage", "trial")  # parameters of searches and trials: their pla
 OF_SEARCHES = ("_trials", "_tuning")  # pictures: they show seconds, and trials by number
 KILLS = 20
 LONGEST = 6.0  # seconds from a start to its kill; a start takes about one to come to where it goes on
-# Each start is a process of its own, forked from one that has imported all this: it is at work at once.
-IMPORTED = ["pipeline.cli", "pipeline.runner", "pipeline.tracking.writer", "pipeline.stages.tuning.study"]
-IMPORTED += ["pipeline.training.checkpoints", "pipeline.stages.reporting.pictures", "sklearn.datasets"]
-
-
-def work(folder: Path) -> None:
-    """The command line in a folder; its exit code is the process's."""
-    os.chdir(folder)
-    with (folder / "said").open("a", encoding="utf-8") as said:
-        os.dup2(said.fileno(), 1)
-        os.dup2(said.fileno(), 2)
-        os._exit(main(["run", DEFAULT]))
-
-
-def start(folder: Path) -> ForkServerProcess:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTED)
-    process = context.Process(target=work, args=(folder,))
-    process.start()
-    return process
 
 
 def killed_and_finished(folder: Path, chance: random.Random, most: int) -> int:
     """Start the default run until it has come to its end, and kill it meanwhile; returns how often."""
     kills = 0
     while True:
-        process = start(folder)
-        process.join(chance.uniform(0, LONGEST) if kills < most else None)
-        if process.exitcode is not None:
-            assert process.exitcode == 0, (folder / "said").read_text(encoding="utf-8")
+        process = start(folder, "run", DEFAULT)
+        with suppress(TimeoutExpired):
+            _, said = process.communicate(chance.uniform(0, LONGEST) if kills < most else None)
+            assert process.returncode == 0, said
             return kills
         process.kill()
-        process.join()
         kills += 1
 
 

@@ -21,7 +21,9 @@ from mlflow.tracking import MlflowClient
 
 from pipeline import runner
 from pipeline.cli import main
-from tests.conftest import REPOSITORY, Finished, finish, runs_of, wait_for_runs
+from tests.conftest import Finished, finish, runs_of, wait_for_runs
+from tests.faults.making import start
+from tests.starting import REPOSITORY, Started
 
 CHANCE = ["run_id", "train_seconds", "predict_seconds", "reused_from"]  # what differs from run to run
 
@@ -79,20 +81,9 @@ def small(workspace: Path) -> Path:
     return workspace
 
 
-def start(folder: Path, *command: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, *command],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def killed(folder: Path, when: str, *arguments: str) -> bool:
     """Run a command that kills itself; False when it was done before it came to that."""
-    process = start(folder, "-m", "tests.faults.killed", when, *arguments)
+    process = Started(folder, [when, *arguments], {}, module="tests.faults.killed")
     _, errors = process.communicate(timeout=240)
     assert process.returncode in (0, -signal.SIGKILL), errors
     return process.returncode != 0
@@ -189,7 +180,7 @@ def test_killed_at_random_moments_it_ends_as_if_undisturbed(
     chance = random.Random(8)
     calls = [chance.randint(8, 130) for _ in range(4)]
     assert all(killed(workspace, f"call:{number}", *EVALUATE) for number in calls)
-    process = start(workspace, "-m", "pipeline", *EVALUATE)
+    process = start(workspace, *EVALUATE)
     wait_for_runs(workspace, 0, process)
     time.sleep(chance.uniform(0, 2))
     process.send_signal(signal.SIGKILL)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import http.client
-import os
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -27,7 +24,8 @@ from pipeline.cli import main
 from pipeline.stages.baselines import fitting
 from pipeline.training.population import Population
 from tests.components import MlflowServer
-from tests.conftest import REPOSITORY, TINY, Finished
+from tests.conftest import TINY, Finished
+from tests.starting import Started
 
 pytestmark = pytest.mark.slow
 CHANCE = ["run_id", "train_seconds", "predict_seconds"]  # columns that differ from run to run
@@ -55,7 +53,7 @@ class Server(MlflowServer):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
 
-    def wait_for(self, rows: str, name: str, process: subprocess.Popen[str], seconds: float = 120) -> None:
+    def wait_for(self, rows: str, name: str, process: Started, seconds: float = 120) -> None:
         """Wait until the runs of an MLflow experiment have rows in a table of the database."""
         query = f"SELECT 1 FROM {rows} JOIN experiments USING (experiment_id) WHERE experiments.name = '{name}'"
         end = time.monotonic() + seconds
@@ -85,23 +83,15 @@ def server(started: Server) -> Server:
 
 
 @contextmanager
-def running(folder: Path, address: str, text: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+def running(folder: Path, address: str, text: str, **settings: str) -> Iterator[Started]:
     (folder / "tiny.yaml").write_text(text, encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "MLFLOW_TRACKING_URI": address, **settings}
-    process = subprocess.Popen(
-        # Fresh: the server may have the same model runs from an earlier test.
-        [sys.executable, "-m", "pipeline", "run", "tiny.yaml", "--until", "evaluate", "--fresh"],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # Fresh: the server may have the same model runs from an earlier test.
+    arguments = ["run", "tiny.yaml", "--until", "evaluate", "--fresh"]
+    process = Started(folder, arguments, {"MLFLOW_TRACKING_URI": address, **settings})
     try:
         yield process
     finally:
         process.kill()
-        process.communicate()
 
 
 def runs_in(address: str, name: str) -> tuple[list[Run], list[Run]]:

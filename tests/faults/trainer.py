@@ -1,4 +1,4 @@
-"""A long training in a process of its own, which may be killed: `python -m tests.faults.trainer FOLDER [die]`.
+"""A long training in a process of its own, which may be killed: `main([FOLDER])` or `main([FOLDER, "die"])`.
 
 Each epoch is written down as it ends; at the end a digest of all that came out. With `die` it kills itself in the midst
 of its second write of a checkpoint.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.stages.split import SplitSpec, split
@@ -62,9 +62,10 @@ def die_in_the_write() -> None:
     os.fsync = sync
 
 
-if __name__ == "__main__":
-    place = Path(sys.argv[1])
+def main(arguments: Sequence[str]) -> int:
+    place = Path(arguments[0])
     checkpoints.SECONDS_BETWEEN = 0.2
-    if sys.argv[2:] == ["die"]:
+    if arguments[1:] == ["die"]:
         die_in_the_write()
     (place / "digest").write_text(digest(make_task(place / "kept"), place / "epochs"), encoding="utf-8")
+    return 0

@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 from tests.components import LOGIN, MlflowServer, PostgreSQL, needs
 from tests.conftest import DEFAULT
 from tests.dasking import DaskCluster, end
-from tests.faults.making import finish, start, wait_until
+from tests.faults.making import finish, start, start_anew, wait_until
 from tests.scale.conftest import Alone
 from tests.scale.hosts import hosts
 from tests.scale.making import CHANCE, SMALL, found, numbers, role, runs_of
@@ -105,7 +105,7 @@ def test_components_on_hosts_of_their_own(tmp_path: Path, alone: Alone) -> None:
             client.wait_for_workers(len(workers), timeout=60)
         with desk.inside():
             settings = {**server.client_environment, "PHOTOFINISH_STORAGE": storage}
-            process = start(tmp_path, "run", "small.yaml", "--cluster", cluster.address, **settings)
+            process = start_anew(tmp_path, "run", "small.yaml", "--cluster", cluster.address, **settings)
             code, _, said = finish(process, 240)
             assert code == 0, said
             pd.testing.assert_frame_equal(numbers(MlflowClient(server.address), tmp_path), alone.numbers)
