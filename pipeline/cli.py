@@ -20,9 +20,9 @@ from pipeline.errors import BadInput, DiskError, Interrupted, Occupied, Photofin
 
 if TYPE_CHECKING:
     from pipeline.experiment import Experiment
-    from pipeline.runner import Stage
+    from pipeline.walk import Stage
 
-STAGES = ("generate", "split", "tune", "train", "evaluate", "report")  # as runner.STAGES, without its imports
+STAGES = ("generate", "split", "tune", "train", "evaluate", "report")  # as walk.STAGES, without its imports
 MLFLOW_RUN = "MLFLOW_RUN_ID"  # set by `mlflow run` for the command it starts
 
 
@@ -74,14 +74,14 @@ def tune_command(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace, experiment: Experiment, path: str, until: Stage) -> None:
-    from pipeline import console, runner  # after the file is known to be good: bad input is told at once
+    from pipeline import console, runner, walk  # after the file is known to be good: bad input is told at once
 
     listener = console.Progress()
     with listener:
         finished = runner.run(
             experiment,
             path,
-            runner.Options(
+            walk.Options(
                 until,
                 options.jobs,
                 _cluster(options),
@@ -115,18 +115,18 @@ def report_command(options: argparse.Namespace) -> None:
             field="report" if options.compare is None else "--compare",
             remedy="give EXPERIMENT or RUN_ID, or else --compare RUN_ID RUN_ID",
         )
-    from pipeline import console, runner
+    from pipeline import console, stored, walk
 
-    drawing = runner.Options(reports=options.reports, svg=options.svg, drawers=options.jobs)
+    drawing = walk.Options(reports=options.reports, svg=options.svg, drawers=options.jobs)
     listener = console.Progress()
     if options.compare:
         with listener:
-            compared = runner.put_side_by_side(options.compare, drawing, listener)
+            compared = stored.put_side_by_side(options.compare, drawing, listener)
         console.show_side_by_side(compared)
         return
     run_id = _run_id(options.experiment)
     with listener:
-        folder = runner.rebuild_report(run_id, drawing, listener)
+        folder = stored.rebuild_report(run_id, drawing, listener)
     console.show_report(folder)
 
 
@@ -144,26 +144,26 @@ def _run_id(target: str) -> str:
 
 def compare_command(options: argparse.Namespace) -> None:
     """Compare runs that are in the tracking store."""
-    from pipeline import console, runner
+    from pipeline import console, stored
 
-    console.show_compared(runner.compare(options.runs, options.reports))
+    console.show_compared(stored.compare(options.runs, options.reports))
 
 
 def predict_command(options: argparse.Namespace) -> None:
     """Predict a table by a model of the store."""
-    from pipeline import console, runner
+    from pipeline import console, stored
 
     with console.counting_rows(beside_rows=options.out is None) as advance:
-        rows = runner.predict(options.model, options.table, options.out, advance)
+        rows = stored.predict(options.model, options.table, options.out, advance)
     if options.out:
         console.show_predicted(rows, options.out)
 
 
 def promote_command(options: argparse.Namespace) -> None:
     """Make a model the champion in the model registry, if the verdict allows it."""
-    from pipeline import console, runner
+    from pipeline import console, stored
 
-    console.show_promoted(runner.promote(options.run, options.name))
+    console.show_promoted(stored.promote(options.run, options.name))
 
 
 def list_command(_: argparse.Namespace) -> None:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from pipeline.artifacts import Search
     from pipeline.comparison.outcome import Outcome
     from pipeline.experiment import Experiment
-    from pipeline.runner import Compared, Finished, Promoted, Stage
+    from pipeline.runner import Finished
+    from pipeline.stored import Compared, Promoted
+    from pipeline.walk import Stage
 
 DEFAULT_UI = "http://127.0.0.1:5000"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from pipeline import runner
+from pipeline import runner, stored
 from pipeline.tracking import store
 
 _make_tables = store._make_tables
@@ -18,7 +18,8 @@ _make_tables = store._make_tables
 def take(patch: pytest.MonkeyPatch) -> None:
     """Have MLflow make the tables of an empty SQLite store once a process, and pictures drawn without workers."""
     patch.setattr(store, "_make_tables", _copy_tables)
-    patch.setattr(runner, "drawers_that_pay", lambda _: 1)  # tests share the cores already
+    for module in (runner, stored):
+        patch.setattr(module, "drawers_that_pay", lambda _: 1)  # tests share the cores already
 
 
 @cache

@@ -37,11 +37,14 @@ LEVELS = {
     "estimators": 6,
     "tracking": 6,
     "execution": 6,
-    "runner": 7,
-    "console": 8,
-    "cli": 9,
-    "__main__": 10,
-    "__init__": 10,
+    "walk": 6,
+    "preparation": 7,
+    "runner": 8,
+    "stored": 9,
+    "console": 10,
+    "cli": 11,
+    "__main__": 12,
+    "__init__": 12,
 }
 
 
@@ -125,9 +128,9 @@ def test_mlproject_entry_points_are_commands_that_parse() -> None:
 
 def test_stages_are_named_in_one_order() -> None:
     """The command line offers the stages that the runner walks, in its order."""
-    from pipeline import cli, runner
+    from pipeline import cli, walk
 
-    assert cli.STAGES == runner.STAGES
+    assert cli.STAGES == walk.STAGES
 
 
 def test_ci_runs_the_readmes_test_command() -> None:

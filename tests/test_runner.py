@@ -3,18 +3,10 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from joblib import cpu_count
 
 from pipeline.cli import main
-from pipeline.runner import MOST_DRAWERS, PICTURES_A_DRAWER, best_run, drawers_that_pay
-from pipeline.stages.baselines.fitting import Baseline, fit_baseline
-from pipeline.stages.baselines.spec import EstimatorSpec
-from pipeline.stages.evaluate import measure
-from pipeline.stages.split import SplitSpec, split
-from tests import making
 from tests.conftest import RESAMPLED, Finished, finish, runs_of, wait_for_runs
 from tests.faults.making import ENDLESS, start
 
@@ -39,18 +31,6 @@ def test_until_stops_after_a_stage(stage: str, children: int, marked: int, works
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert sum(run.data.tags.get("photofinish.status") == "complete" for run in runs) == marked
     assert not Path("reports").exists()
-
-
-def test_the_best_forest_has_the_lowest_log_loss_on_validation_rows() -> None:
-    """Where there is no curve, the run to serve is chosen by the log loss on the rows that are monitored."""
-    made = split(making.dataset(load="wine"), SplitSpec())
-    spec = EstimatorSpec.model_validate({"sklearn": "ExtraTreesClassifier", "n_estimators": 3})
-    forests = fit_baseline(made, Baseline("d", "m", spec), range(6))
-    losses = [measure("log_loss", forest.network, made, made.validation) for forest in forests]
-    assert len(set(losses)) > 1
-    best = best_run(forests, made)
-    assert best is not None
-    assert best.seed == int(np.argmin(losses))
 
 
 @pytest.mark.slow
@@ -160,9 +140,3 @@ def test_signal_marks_the_comparison_killed(number: signal.Signals, jobs: int, w
     assert statuses.count(("model", "FINISHED")) >= 6
     # A model run that was just being written is closed as KILLED, and nothing is left open.
     assert {status for _, status in statuses} == {"FINISHED", "KILLED"}
-
-
-def test_few_pictures_are_drawn_here() -> None:
-    """Workers draw only what outweighs their start: no more of them than cores, and a bounded number."""
-    assert drawers_that_pay(1) == drawers_that_pay(2 * PICTURES_A_DRAWER - 1) == 1
-    assert drawers_that_pay(10_000) == min(cpu_count(), MOST_DRAWERS)

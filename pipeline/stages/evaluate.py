@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -206,6 +206,20 @@ def best_epoch(trained: TrainedModel) -> dict[str, float]:
         return {}
     epoch = int(np.argmin(losses))
     return {"best/validation_loss": float(losses[epoch]), "best/epoch": float(epoch)}
+
+
+def best_run(trained: Sequence[TrainedModel], split: Split) -> TrainedModel | None:
+    """Return the run with the lowest last loss on the monitored rows; None when all failed."""
+    usable = [model for model in trained if model.failure is None]
+    return min(usable, key=lambda model: _last_loss(model, split), default=None)
+
+
+def _last_loss(model: TrainedModel, split: Split) -> float:
+    losses = model.history.validation_loss
+    if len(losses):
+        return float(losses[-1])
+    metric = "mse" if split.dataset.task == "regression" else "log_loss"
+    return measure(metric, model.network, split, split.rows(split.monitored))
 
 
 def class_probabilities(predictions: pd.DataFrame) -> Floats:

@@ -10,7 +10,9 @@ from sklearn import metrics
 
 from pipeline.artifacts import EvaluatedModel, Split
 from pipeline.comparison.thresholds import HALF, Goal, choose
-from pipeline.stages.evaluate import CLASSIFICATION_METRICS, classification_metric, evaluate
+from pipeline.stages.baselines.fitting import Baseline, fit_baseline
+from pipeline.stages.baselines.spec import EstimatorSpec
+from pipeline.stages.evaluate import CLASSIFICATION_METRICS, best_run, classification_metric, evaluate, measure
 from pipeline.stages.split import SplitSpec, split
 from pipeline.stages.train import TrainTask, train
 from pipeline.stages.tune import settle
@@ -216,3 +218,15 @@ def test_regression_metrics() -> None:
     assert model.metrics["mae"] == pytest.approx(metrics.mean_absolute_error(test["label"], test["prediction"]))
     assert model.metrics["rmse"] == pytest.approx(metrics.root_mean_squared_error(test["label"], test["prediction"]))
     assert model.metrics["r2"] == pytest.approx(metrics.r2_score(test["label"], test["prediction"]))
+
+
+def test_the_best_forest_has_the_lowest_log_loss_on_validation_rows() -> None:
+    """Where there is no curve, the run to serve is chosen by the log loss on the rows that are monitored."""
+    made = split(dataset(load="wine"), SplitSpec())
+    spec = EstimatorSpec.model_validate({"sklearn": "ExtraTreesClassifier", "n_estimators": 3})
+    forests = fit_baseline(made, Baseline("d", "m", spec), range(6))
+    losses = [measure("log_loss", forest.network, made, made.validation) for forest in forests]
+    assert len(set(losses)) > 1
+    best = best_run(forests, made)
+    assert best is not None
+    assert best.seed == int(np.argmin(losses))
