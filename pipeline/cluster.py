@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
+from logging import CRITICAL, getLogger
 from pathlib import Path
 from platform import python_version
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -284,21 +285,25 @@ def _check_address(address: str) -> None:
         ) from error
 
 
+def _quiet() -> None:
+    """Have Dask say nothing: what concerns the user is said in our own lines."""
+    getLogger("distributed").setLevel(CRITICAL)
+
+
 @contextmanager
 def _scheduler(address: str) -> Iterator[str]:
     """Give a scheduler's address; that of `local:N` is one of this process, with N workers that end with it."""
     if not address.startswith("local:"):
         yield address
         return
-    import logging
-
     from distributed import LocalCluster
 
+    _quiet()
     with LocalCluster(
         n_workers=int(address.removeprefix("local:")),
         threads_per_worker=1,
         dashboard_address=":0",  # or its usual port, and a warning where that is taken
-        silence_logs=logging.CRITICAL,
+        silence_logs=CRITICAL,
         preload=[DEAF],
     ) as cluster:
         yield cluster.scheduler_address
@@ -306,11 +311,9 @@ def _scheduler(address: str) -> Iterator[str]:
 
 def _connect(address: str, scheduler: str, seconds_for_workers: float) -> Client:
     """Reach a scheduler, and make sure that its workers compute what this process would."""
-    import logging
-
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what concerns the user is said in our own lines
+    _quiet()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of versions, which are looked at below

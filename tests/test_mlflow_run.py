@@ -16,6 +16,8 @@ from tests.conftest import REPOSITORY, TINY, TUNING, runs_of, wait_for_runs
 
 pytestmark = pytest.mark.slow
 BIN = Path(sys.executable).parent
+# Half of it: each of these commands is two interpreters' start.
+SMALL = "".join(line for line in TINY.splitlines(keepends=True) if "blobs" not in line)
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def project(tmp_path: Path) -> Path:
         shutil.copy(REPOSITORY / name, folder)
     shutil.copytree(REPOSITORY / "pipeline", folder / "pipeline")
     (folder / "experiments").mkdir()
-    (folder / "experiments" / "tiny.yaml").write_text(TINY, encoding="utf-8")
+    (folder / "experiments" / "tiny.yaml").write_text(SMALL, encoding="utf-8")
     return folder
 
 
@@ -70,7 +72,7 @@ def test_main_entry_point(project: Path) -> None:
     assert code == 0, printed
     client, runs = runs_of(project)
     (parent,) = [run for run in runs if run.data.tags["photofinish.role"] == "comparison"]
-    assert len(runs) == 1 + 2 * 2 * 2
+    assert len(runs) == 1 + 2 * 2
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert {run.info.experiment_id for run in runs} == {client.get_experiment_by_name("mine").experiment_id}
     assert parent.data.tags["mlflow.project.entryPoint"] == "main"
@@ -85,7 +87,7 @@ def test_main_entry_point(project: Path) -> None:
 def test_stage_and_report_entry_points(project: Path) -> None:
     """`-e evaluate` stops before the report; `-e report` makes it from the newest comparison."""
     arguments = ("-P", "experiment=experiments/tiny.yaml")
-    code, printed = finish(mlflow_run(project, "-e", "evaluate", *arguments))
+    code, printed = finish(mlflow_run(project, "-e", "evaluate", *arguments, "-P", "seeds=1"))
     assert code == 0, printed
     assert not (project / "reports").exists()
     code, printed = finish(mlflow_run(project, "-e", "report", *arguments))
@@ -98,13 +100,13 @@ def test_stage_and_report_entry_points(project: Path) -> None:
 def test_tune_entry_point(project: Path) -> None:
     """`-e tune -P trials=N` makes N trials of each search, under the run that the command makes."""
     path = project / "experiments/tiny.yaml"
-    path.write_text(TINY + TUNING, encoding="utf-8")
+    path.write_text(SMALL + TUNING, encoding="utf-8")
     code, printed = finish(mlflow_run(project, "-e", "tune", "-P", f"experiment={path}", "-P", "trials=3"))
     assert code == 0, printed
     assert "tuned: the best of 3 trials" in printed
     _, runs = runs_of(project)
     roles = [run.data.tags["photofinish.role"] for run in runs]
-    assert (roles.count("comparison"), roles.count("study"), roles.count("trial"), len(roles)) == (1, 4, 12, 17)
+    assert (roles.count("comparison"), roles.count("study"), roles.count("trial"), len(roles)) == (1, 2, 6, 9)
     (parent,) = [run for run in runs if run.data.tags["photofinish.role"] == "comparison"]
     assert parent.data.tags["mlflow.project.entryPoint"] == "tune"
 
@@ -112,7 +114,7 @@ def test_tune_entry_point(project: Path) -> None:
 def test_bad_input_ends_the_run_failed_with_the_line(project: Path) -> None:
     """A bad file under `mlflow run`: the run it has made ends FAILED and says why."""
     path = project / "experiments/tiny.yaml"
-    path.write_text(TINY.replace("lr: 0.05", "lr: -1"), encoding="utf-8")
+    path.write_text(SMALL.replace("lr: 0.05", "lr: -1"), encoding="utf-8")
     code, printed = finish(mlflow_run(project, "-P", "experiment=experiments/tiny.yaml"))
     assert code != 0
     line = "experiments/tiny.yaml: training.lr: -1 can't be used; should be greater than 0"
@@ -126,9 +128,9 @@ def test_interrupt_of_mlflow_run_marks_the_parent_killed(project: Path) -> None:
     """SIGINT to the `mlflow run` process alone ends the comparison KILLED; what was finished stays."""
     path = project / "experiments/tiny.yaml"
     endless = "  endless: {hidden_units: [4], training: {lr: 0.000001, epochs: 10000000}}\ntraining:"
-    path.write_text(TINY.replace("training:", endless, 1), encoding="utf-8")
+    path.write_text(SMALL.replace("training:", endless, 1), encoding="utf-8")
     process = mlflow_run(project, "-P", "experiment=experiments/tiny.yaml")
-    wait_for_runs(project, 6, process)
+    wait_for_runs(project, 3, process)
     process.send_signal(signal.SIGINT)
     code, _ = finish(process)
     assert code != 0

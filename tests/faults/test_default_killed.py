@@ -19,7 +19,7 @@ REPORT = Path("reports/linear_vs_relu")
 ELSEWHERE = ("storage", "trial")  # parameters of searches and trials: their place, and their number
 OF_SEARCHES = ("_trials", "_tuning")  # pictures: they show seconds, and trials by number
 KILLS = 20
-LONGEST = 6.0  # seconds from a start to its kill; a start takes about one to come to where it goes on
+LONGEST = 4.0  # seconds from a start to its kill; a start takes about one to come to where it goes on
 
 
 def killed_and_finished(folder: Path, chance: random.Random, most: int) -> int:

@@ -11,30 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, own_store
+from tests.faults.making import finish, start
 from tests.faults.test_damage import SMALL
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes, limits and mounts of POSIX systems")
 
 
-def photofinish(folder: Path, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """A command line in a process of its own, as it would be typed in a folder; `before` is put in front of it."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    return subprocess.run(
-        [*before, sys.executable, "-m", "pipeline", *arguments],
-        cwd=folder,
-        env={**environment, "PYTHONPATH": str(REPOSITORY), "HOME": str(folder), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def photofinish(folder: Path, *arguments: str) -> tuple[int, str]:
+    """A command in a folder that is also its home; returns exit code and standard error."""
+    code, _, errors = finish(start(folder, *arguments, HOME=str(folder)))
+    return code, errors
 
 
-def only_line(done: subprocess.CompletedProcess[str]) -> str:
+def only_line(code: int, errors: str) -> str:
     """The one line that a command ended in, with exit code 1."""
-    assert done.returncode == 1, done.stderr
-    (line,) = done.stderr.splitlines()
+    assert code == 1, errors
+    (line,) = errors.splitlines()
     assert line.startswith("photofinish: ")
     return line
 
@@ -50,8 +43,9 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         pytest.skip("mounting a small file system takes root's rights")
     try:
         (folder / "tiny.yaml").write_text(SMALL, encoding="utf-8")
-        done = photofinish(folder, "run", "tiny.yaml")
-        assert done.returncode == 0, done.stderr
+        with own_store(folder):
+            code, errors = photofinish(folder, "run", "tiny.yaml")
+        assert code == 0, errors
         yield folder
     finally:
         subprocess.run(["umount", str(folder)], check=True)
@@ -78,7 +72,7 @@ def test_a_report_that_does_not_fit_leaves_the_old_one_whole(disk: Path) -> None
     before = contents(disk / "reports")
     assert len(before) > 20
     leave(disk, 100_000)
-    line = only_line(photofinish(disk, "report", "tiny.yaml"))
+    line = only_line(*photofinish(disk, "report", "tiny.yaml"))
     assert line == (
         "photofinish: reports/tiny can't be written: No space left on device; free some space, and run it again"
     )
@@ -92,14 +86,14 @@ def test_a_run_on_a_full_disk_ends_in_one_line(disk: Path) -> None:
     before = contents(disk / "reports")
     for room in (0, 300_000):
         leave(disk, room)
-        done = photofinish(disk, "run", "tiny.yaml", "--fresh")
-        assert done.returncode == 1
-        *notes, line = done.stderr.splitlines()
+        code, errors = photofinish(disk, "run", "tiny.yaml", "--fresh")
+        assert code == 1
+        *notes, line = errors.splitlines()
         assert all(note.startswith("photofinish: ") for note in (*notes, line))
         assert "No space left on device" in line or "disk is full" in line
         assert contents(disk / "reports") == before
     (disk / "ballast").unlink()
-    assert photofinish(disk, "run", "tiny.yaml", "--fresh", "--until", "evaluate").returncode == 0
+    assert photofinish(disk, "run", "tiny.yaml", "--fresh", "--until", "evaluate")[0] == 0
 
 
 def bound_by_modes() -> tuple[str, ...]:
@@ -117,8 +111,15 @@ def test_a_folder_that_may_not_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(SMALL, encoding="utf-8")
     (tmp_path / "reports").mkdir(mode=0o555)
     (tmp_path / "reports").chmod(0o555)
-    before = bound_by_modes()
-    line = only_line(photofinish(tmp_path, "run", "tiny.yaml", "--seeds", "1", before=before))
+    done = subprocess.run(
+        [*bound_by_modes(), sys.executable, "-m", "pipeline", "run", "tiny.yaml", "--seeds", "1"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    line = only_line(done.returncode, done.stderr)
     assert line == (
         "photofinish: reports/tiny can't be written: Permission denied;"
         " write elsewhere, or have the right to write there"

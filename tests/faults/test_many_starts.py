@@ -12,7 +12,7 @@ import pytest
 from pipeline import databases
 from pipeline.cli import main
 from tests.conftest import TINY, TUNING, runs_of, wait_for_runs
-from tests.faults.making import finish, start, start_script, wait_until
+from tests.faults.making import finish, start, start_anew, start_script, wait_until
 
 # All processes wait, with everything imported, and come upon the empty databases at one moment.
 STARTERS = """
@@ -63,7 +63,7 @@ def test_eight_first_starts_at_once(tmp_path: Path) -> None:
 def test_first_start_that_is_killed_leaves_no_half_of_a_database(workspace: Path) -> None:
     """Killed by SIGKILL while MLflow's tables are made, the next start makes them, and runs."""
     (workspace / "elsewhere").mkdir()
-    process = start(workspace, "run", "tiny.yaml", "--until", "split", TMPDIR=str(workspace / "elsewhere"))
+    process = start_anew(workspace, "run", "tiny.yaml", "--until", "split", TMPDIR=str(workspace / "elsewhere"))
 
     def half_made() -> bool:
         return any(file.stat().st_size > 100_000 for file in workspace.rglob("mlflow.db"))
