@@ -1,6 +1,7 @@
 """What processes of `tests.starting` have before they begin: all imports of a run and a report, and the shortcuts."""
 
 import gc
+import os
 from importlib import import_module
 
 import pytest
@@ -17,3 +18,4 @@ shortcuts.empty_store()
 shortcuts.take(pytest.MonkeyPatch())
 gc.freeze()
 gc.enable()
+os.chdir("/")  # away from a test's folder, which would be in use for ever
