@@ -1,7 +1,6 @@
 """What processes of `tests.starting` have before they begin: all imports of a run and a report, and the shortcuts."""
 
 import gc
-import os
 from importlib import import_module
 
 import pytest
@@ -18,4 +17,3 @@ shortcuts.empty_store()
 shortcuts.take(pytest.MonkeyPatch())
 gc.freeze()
 gc.enable()
-os.chdir("/")  # away from a test's folder, which would be in use for ever

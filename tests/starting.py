@@ -7,6 +7,7 @@ one that waits, and not begun anew. `python -m pipeline` itself is started where
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -51,7 +52,8 @@ class Started:
         settings = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", **environment}
         work = (module, [*arguments], folder, settings, own_group, self._said)
         self._process = context.Process(target=_work, args=work)
-        self._process.start()
+        with contextlib.chdir("/"):  # what forks stays where it began, and would keep a test's folder in use
+            self._process.start()
         self.pid = self._process.pid
 
     @property
