@@ -28,7 +28,7 @@ MLFLOW_RUN = "MLFLOW_RUN_ID"  # set by `mlflow run` for the command it starts
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    # Imports leave a million objects that stay: looking for garbage among them takes a sixth of a short run.
+    # Imports leave a million objects that stay; looking for garbage among them would take a good part of a short run.
     gc.set_threshold(50_000, *gc.get_threshold()[1:])
     interruption.install()
     _end_with_mlflow_run()
