@@ -49,7 +49,7 @@ class Started:
         context.set_forkserver_preload(["tests.imported"])
         said = Path(tempfile.mkdtemp(prefix="said-", dir=folder.parent))
         self._said = [said / "out", said / "errors"]
-        settings = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", **environment}
+        settings = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
         work = (module, [*arguments], folder, settings, own_group, self._said)
         self._process = context.Process(target=_work, args=work)
         with contextlib.chdir("/"):  # what forks stays where it began, and would keep a test's folder in use
