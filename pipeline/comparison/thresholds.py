@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from pipeline.artifacts import Floats, Integers, Threshold
 from pipeline.comparison.spec import MetricName
@@ -96,7 +96,18 @@ def parse_goal(written: Any) -> Goal:
     return goal
 
 
-ThresholdSpec = Annotated[Goal, PlainValidator(parse_goal), PlainSerializer(Goal.as_written)]
+_PRICE = {"type": "number", "exclusiveMinimum": 0}
+_PRICES = {"fp": _PRICE, "fn": _PRICE}
+_COST = {"type": "object", "properties": _PRICES, "required": [*_PRICES], "additionalProperties": False}
+_WRITTEN = [
+    {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+    {"enum": [*NAMED]},
+    {"type": "string", "pattern": r"^\s*(precision|recall)\s*>=\s*[\d.]+(e-?\d+)?\s*$"},
+    {"type": "object", "properties": {"cost": _COST}, "required": ["cost"], "additionalProperties": False},
+]
+ThresholdSpec = Annotated[
+    Goal, PlainValidator(parse_goal), PlainSerializer(Goal.as_written), WithJsonSchema({"anyOf": _WRITTEN})
+]
 
 
 def _parse(written: Any) -> Goal | None:
