@@ -97,7 +97,7 @@ GivenSeeds = Annotated[
                 {"type": "integer", "minimum": 1},
                 {
                     "type": "array",
-                    "items": {"type": "integer", "minimum": 0, "maximum": LARGEST_SEED},
+                    "items": {"type": "integer", "minimum": 0},
                     "minItems": 1,
                     "uniqueItems": True,
                 },
@@ -157,9 +157,9 @@ class Experiment(Spec):
     )
     threshold: ThresholdSpec = Field(
         HALF,
-        description="How two classes are labelled: by a probability of class 1, or by one chosen run by run on the validation"
-        " rows: for `accuracy`, `f1` or `youden` (recall less the share of false alarms), for a precision or recall to be"
-        " reached (`precision>=0.95`), or for the least cost (`{cost: {fp: 1, fn: 5}}`).",
+        description="How two classes are labelled: by a probability of class 1, or by one chosen run by run on the"
+        " validation rows: for `accuracy`, `f1` or `youden` (recall less the share of false alarms), for a precision or"
+        " recall to be reached (`precision>=0.95`), or for the least cost (`{cost: {fp: 1, fn: 5}}`).",
         json_schema_extra={"default": HALF.level},
     )
     compare: CompareSpec = Field(CompareSpec(), description="How the models are compared.")

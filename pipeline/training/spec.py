@@ -17,7 +17,7 @@ from pydantic import (
 
 from pipeline.artifacts import Task
 from pipeline.errors import BadInput
-from pipeline.spec import Spec, may_be_empty
+from pipeline.spec import Spec
 
 ActivationName = Literal["identity", "relu", "tanh", "sigmoid", "gelu", "leaky_relu", "elu", "silu"]
 OptimizerName = Literal["SGD", "Adam", "AdamW"]
@@ -121,8 +121,6 @@ class NetworkSpec(Spec):
 
 class ModelSpec(NetworkSpec):
     """One model of an experiment: its network and its training, with the file's defaults already merged in."""
-
-    model_config = ConfigDict(json_schema_extra=lambda schema: may_be_empty(schema, "training"))
 
     training: TrainingSpec = Field(
         TrainingSpec(), description="What this model is trained with instead: the keys given replace the experiment's."

@@ -31,11 +31,14 @@ Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
 def _say_columns_of_split(schema: dict[str, Any]) -> None:
-    """Let the split's columns stand beside the others, as files have them."""
+    """Let the split's columns stand beside the others, as files have them; the table itself is named first."""
+    fields = schema["properties"]
     for key in OF_SPLIT:
         description = SplitSpec.model_fields[key].description
-        schema["properties"][key] = {"type": ["string", "null"], "default": None, "description": description}
+        fields[key] = {"type": ["string", "null"], "default": None, "description": description}
     may_be_empty(schema, "split")
+    shared = {key: fields.pop(key) for key in (*ColumnsSpec.model_fields, *OF_SPLIT)}
+    schema["properties"] = {**fields, **shared}
 
 
 def _say_which(schema: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from pydantic import (
 
 from pipeline.artifacts import Task
 from pipeline.errors import BadInput
-from pipeline.spec import Spec
+from pipeline.spec import Spec, may_be_empty
 from pipeline.stages.evaluate import CLASSIFICATION_METRICS, REGRESSION_METRICS, metrics_of
 from pipeline.training.spec import ActivationName, ModelSpec, OptimizerName, TrainingSpec
 
@@ -141,7 +141,9 @@ class TuningSpec(Spec):
         description="Metric on the validation rows; null is log loss, or mean squared error for a regression.",
         json_schema_extra={"enum": [*OBJECTIVES, None]},
     )
-    space: SpaceSpec = Field(description="The hyperparameters to search.")
+    space: SpaceSpec = Field(
+        description="The hyperparameters to search; only a model's own search may leave it to the experiment's."
+    )
     sampler: SamplerName = Field("tpe", description="Optuna's sampler; `cmaes` needs the package of that name.")
     pruner: PrunerName = Field("median", description="What stops hopeless trials: Optuna's pruner, or none.")
     folds: Annotated[int, Field(ge=2)] | None = Field(
@@ -186,10 +188,16 @@ class TuningSpec(Spec):
         return metric
 
 
+def _say_what_may_be_empty(schema: dict[str, Any]) -> None:
+    """Let `training` stand empty; without `tuning` the search is the experiment's."""
+    may_be_empty(schema, "training")
+    del schema["properties"]["tuning"]["default"]
+
+
 class TunableModelSpec(ModelSpec):
     """One model of an experiment, with its search; `tuning: null` trains it as given."""
 
-    model_config = ConfigDict(title="Network")
+    model_config = ConfigDict(title="Network", json_schema_extra=_say_what_may_be_empty)
 
     tuning: TuningSpec | None = Field(
         None,
