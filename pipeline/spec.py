@@ -11,7 +11,7 @@ class Spec(BaseModel):
     """Frozen, with unknown keys refused and no silent conversion (`"3"` is no number, `true` no learning rate).
 
     Each field has its meaning in its `description`, which the JSON schema and docs/reference.md take over. (Docstrings
-    under fields would be read from the source at every start, which takes a tenth of `photofinish list`.)
+    under fields would be read from the source at every start, and `photofinish list` would be slower by it.)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
