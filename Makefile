@@ -1,6 +1,6 @@
 # The few things people do. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint ui gallery
+.PHONY: help run test lint ui gallery reference
 
 help:  ## list these
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -17,6 +17,9 @@ lint:  ## ruff and mypy
 gallery:  ## the pictures that the README shows, made anew
 	python -m pipeline run linear_vs_relu
 	python -m reports.gallery.make
+
+reference:  ## docs/reference.md and experiments/schema.json, from the specs
+	python docs/make_reference.py
 
 ui:  ## the MLflow UI on the runs made here
 	mlflow ui --backend-store-uri sqlite:///mlflow.db

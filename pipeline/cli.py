@@ -177,6 +177,13 @@ def list_command(_: argparse.Namespace) -> None:
     show_experiments([(path, str(read_yaml(path).get("question", ""))) for path in paths])
 
 
+def schema_command(_: argparse.Namespace) -> None:
+    """Print the JSON schema of experiment files, by which editors complete and check them."""
+    from pipeline.schema import to_json
+
+    sys.stdout.write(to_json())
+
+
 class _Parser(argparse.ArgumentParser):
     """Complains about arguments as about every other bad input."""
 
@@ -224,6 +231,8 @@ def _parser() -> argparse.ArgumentParser:
     promote.set_defaults(command=promote_command)
     listing = commands.add_parser("list", help="list the experiments here, with their questions")
     listing.set_defaults(command=list_command)
+    schema = commands.add_parser("schema", help="print the JSON schema of experiment files, for editors")
+    schema.set_defaults(command=schema_command)
     return parser
 
 
@@ -262,7 +271,9 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fresh", action="store_true", help="reuse no model run; delete what searches have found, and search anew"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train (default auto)"
+    )
     parser.add_argument(
         "--memory",
         type=_mebibytes,

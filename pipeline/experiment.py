@@ -8,13 +8,22 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, NonNegativeInt, Tag, ValidationError, model_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    Tag,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from pipeline.artifacts import Split, Task
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.thresholds import HALF, ThresholdSpec
 from pipeline.errors import BadInput
-from pipeline.spec import Spec
+from pipeline.spec import Spec, may_be_empty
 from pipeline.stages.baselines.spec import KEY, EstimatorSpec
 from pipeline.stages.evaluate import metrics_of
 from pipeline.stages.generate import DatasetSpec, suggestion
@@ -29,6 +38,11 @@ LARGEST_SEED = 2**63 - 1  # what torch.manual_seed takes
 
 # Names become folders, tags and study names, so they hold no separators and no way upwards.
 NAME = re.compile(r"\w[\w .+-]*")
+# The same for a JSON schema, where \w is ASCII's alone: letters of other alphabets are told by what they are not.
+NAMED: dict[str, Any] = {
+    "type": "string",
+    "pattern": r"^(?!.*\.\.)(?!.* $)[^\x00-/:-@\[-^`{-\x7f][^\x00-\x1f!-*,/:-@\[-^`{-\x7f]*$",
+}
 
 
 def _kind_of_model(given: Any) -> str:
@@ -60,12 +74,42 @@ DatasetEntry = Annotated[
 class TrackingSpec(Spec):
     """How much of a learning curve goes to MLflow; `history.parquet` always has all of it.
 
-    `curve_points` bounds the evenly spaced points of each curve (the first and last epoch and the best one are always
-    there). MLflow's own UI draws at most 2500. Writing every epoch of a small network takes longer than training it
+    MLflow's own UI draws at most 2500 points. Writing every epoch of a small network takes longer than training it
     (benchmarks/tracked_job.py).
     """
 
-    curve_points: Annotated[int, Field(ge=2, le=2500)] = 100
+    model_config = ConfigDict(title="Tracking")
+
+    curve_points: int = Field(
+        100,
+        ge=2,
+        le=2500,
+        description="Most evenly spaced points of a learning curve; the first, last and best epoch are always there.",
+    )
+
+
+GivenSeeds = Annotated[
+    tuple[NonNegativeInt, ...],
+    Field(strict=False, min_length=1),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {
+                    "type": "array",
+                    "items": {"type": "integer", "minimum": 0},
+                    "minItems": 1,
+                    "uniqueItems": True,
+                },
+            ]
+        }
+    ),
+]
+
+
+def _say_what_may_be_empty(schema: dict[str, Any]) -> None:
+    """Let every section stand empty but those that can't be."""
+    may_be_empty(schema, *(key for key in schema["properties"] if key not in (*schema["required"], "tuning")))
 
 
 class Experiment(Spec):
@@ -79,18 +123,47 @@ class Experiment(Spec):
     test a later one may be among those that the search has seen.
     """
 
-    name: str
-    question: str = ""
-    split: SplitSpec = SplitSpec()
-    training: TrainingSpec = TrainingSpec()
-    tuning: TuningSpec | None = None
-    datasets: Annotated[dict[str, DatasetEntry], Field(min_length=1)]
-    models: Annotated[dict[str, ModelEntry], Field(min_length=1)]
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(strict=False, min_length=1)] = tuple(range(10))
-    resamples: Annotated[int, Field(ge=1, le=1000)] = 1
-    threshold: ThresholdSpec = HALF
-    compare: CompareSpec = CompareSpec()
-    tracking: TrackingSpec = TrackingSpec()
+    model_config = ConfigDict(title="Experiment", json_schema_extra=_say_what_may_be_empty)
+
+    name: str = Field(
+        description="What reports, runs and studies are found under; a file is usually called so.",
+        json_schema_extra=NAMED,
+    )
+    question: str = Field("", description="The question that the file asks; the report begins with it.")
+    split: SplitSpec = Field(
+        SplitSpec(), description="How rows are parted into those to train on, to validate and to test."
+    )
+    training: TrainingSpec = Field(
+        TrainingSpec(), description="How networks are trained, unless a model says otherwise."
+    )
+    tuning: TuningSpec | None = Field(
+        None,
+        description="How hyperparameters are searched before; null trains the models as given.",
+        json_schema_extra={"required": ["space"]},
+    )
+    datasets: dict[str, DatasetEntry] = Field(
+        min_length=1, description="The datasets, by name.", json_schema_extra={"propertyNames": NAMED}
+    )
+    models: dict[str, ModelEntry] = Field(
+        min_length=1, description="The models to compare, by name.", json_schema_extra={"propertyNames": NAMED}
+    )
+    seeds: GivenSeeds = Field(
+        tuple(range(10)),
+        description="How many times each model is trained (seeds 0, 1, …), or a list of the seeds.",
+        json_schema_extra={"default": 10},
+    )
+    resamples: int = Field(
+        1, ge=1, le=1000, description="How many times the split (and, for generated data, the data) is drawn anew."
+    )
+    threshold: ThresholdSpec = Field(
+        HALF,
+        description="How two classes are labelled: by a probability of class 1, or by one chosen run by run on the"
+        " validation rows: for `accuracy`, `f1` or `youden` (recall less the share of false alarms), for a precision or"
+        " recall to be reached (`precision>=0.95`), or for the least cost (`{cost: {fp: 1, fn: 5}}`).",
+        json_schema_extra={"default": HALF.level},
+    )
+    compare: CompareSpec = Field(CompareSpec(), description="How the models are compared.")
+    tracking: TrackingSpec = Field(TrackingSpec(), description="How much of a learning curve goes to MLflow.")
 
     @model_validator(mode="before")
     @classmethod

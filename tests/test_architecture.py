@@ -34,6 +34,7 @@ LEVELS = {
     "figures": 3,
     "stages": 4,
     "experiment": 5,
+    "schema": 6,
     "estimators": 6,
     "tracking": 6,
     "execution": 6,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from pipeline.artifacts import Floats, Integers, Threshold
 from pipeline.comparison.spec import MetricName
@@ -96,7 +96,23 @@ def parse_goal(written: Any) -> Goal:
     return goal
 
 
-ThresholdSpec = Annotated[Goal, PlainValidator(parse_goal), PlainSerializer(Goal.as_written)]
+_PRICE = {"type": "number", "exclusiveMinimum": 0}
+_PRICES = {"fp": _PRICE, "fn": _PRICE}
+_COST = {"type": "object", "properties": _PRICES, "required": [*_PRICES], "additionalProperties": False}
+_COSTS = {"type": "object", "properties": {"cost": _COST}, "required": ["cost"], "additionalProperties": False}
+_FLOORS = [
+    {"title": f"{name}>=0.95", "type": "string", "pattern": rf"^\s*{name}\s*>=\s*[\d.]+(e-?\d+)?\s*$"}
+    for name in FLOORED
+]
+_WRITTEN = [
+    {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+    {"enum": [*NAMED]},
+    *_FLOORS,
+    {"title": "{cost: {fp: 1, fn: 5}}", **_COSTS},
+]
+ThresholdSpec = Annotated[
+    Goal, PlainValidator(parse_goal), PlainSerializer(Goal.as_written), WithJsonSchema({"anyOf": _WRITTEN})
+]
 
 
 def _parse(written: Any) -> Goal | None:

@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from pydantic import Field, model_serializer, model_validator
+from pydantic import ConfigDict, Field, model_serializer, model_validator
 
 from pipeline.artifacts import LARGEST, Dataset, Floats, Integers, Task
 from pipeline.errors import BadInput
-from pipeline.spec import Spec
+from pipeline.spec import Spec, may_be_empty
 from pipeline.stages.split import SplitSpec
 
 CLASSIFICATION_GENERATORS = ("blobs", "circles", "classification", "gaussian_quantiles", "hastie_10_2", "moons")
@@ -35,6 +35,18 @@ DRAWN_LAWS = ("classification", "regression")
 FIXED_POINTS = ("circles", "line", "moons", "spirals")
 
 
+def _say_arguments(schema: dict[str, Any]) -> None:
+    """Put the function's own arguments beside its name, as files have them, and exactly one function."""
+    fields = schema["properties"]
+    del fields["arguments"]
+    for key, names in KNOWN.items():
+        fields[key] = {"enum": sorted(names), "description": fields[key]["description"]}
+    fields["file"] = False  # that is another kind of dataset
+    may_be_empty(schema, "split")
+    schema["oneOf"] = [{"required": ["make"]}, {"required": ["load"]}]
+    schema["additionalProperties"] = {"description": "An argument of the function, by its own name."}
+
+
 class DatasetSpec(Spec):
     """One dataset: exactly one of `make` and `load`, and the function's own keyword arguments beside it.
 
@@ -42,10 +54,16 @@ class DatasetSpec(Spec):
     and `make: line` are Photofinish's own. `split` overrides the experiment's split for this dataset.
     """
 
-    make: str | None = None
-    load: str | None = None
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    split: SplitSpec = SplitSpec()
+    model_config = ConfigDict(title="Generated or built-in data", json_schema_extra=_say_arguments)
+
+    make: str | None = Field(
+        None, description="Generator: `sklearn.datasets.make_…`, or one of Photofinish's own, `line` and `spirals`."
+    )
+    load: str | None = Field(None, description="Table that comes with scikit-learn: `sklearn.datasets.load_…`.")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="The function's own arguments, by name.")
+    split: SplitSpec = Field(
+        SplitSpec(), description="How this dataset is parted instead: the keys given replace the experiment's."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -185,16 +203,17 @@ def line(
 
 
 OWN_GENERATORS: dict[str, Callable[..., tuple[Floats, Any]]] = {"line": line, "spirals": spirals}
+KNOWN = {
+    "make": (*CLASSIFICATION_GENERATORS, *REGRESSION_GENERATORS, *OWN_GENERATORS),
+    "load": (*CLASSIFICATION_TABLES, *REGRESSION_TABLES),
+}
 
 
 def _function(spec: DatasetSpec) -> Callable[..., Any]:
     if spec.make in OWN_GENERATORS:
         return OWN_GENERATORS[spec.make]
     kind, name = ("make", spec.make) if spec.make is not None else ("load", spec.load)
-    known = {
-        "make": (*CLASSIFICATION_GENERATORS, *REGRESSION_GENERATORS, *OWN_GENERATORS),
-        "load": (*CLASSIFICATION_TABLES, *REGRESSION_TABLES),
-    }[kind]
+    known = KNOWN[kind]
     if name not in known:
         problem = f"{name!r} is no {'generator' if kind == 'make' else 'table'} that Photofinish knows"
         others = ("openml",) if kind == "load" else ()  # it is another spec's: `pipeline.stages.tables.spec.OpenmlSpec`

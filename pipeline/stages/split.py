@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import ConfigDict, Field, NonNegativeInt, model_validator
 
 from pipeline.artifacts import Dataset, Encoding, Floats, Integers, Split
 from pipeline.errors import BadInput
@@ -38,14 +38,30 @@ class SplitSpec(Spec):
     say then.
     """
 
-    test_size: NonNegativeInt | Share = 0.2
-    validation_size: NonNegativeInt | Share = 0.2
-    random_state: NonNegativeInt = 42
-    stratify: bool = True
-    shuffle: bool = True
-    scaler: ScalerName = "standard"
-    group: str | None = None
-    time: str | None = None
+    model_config = ConfigDict(title="Split")
+
+    test_size: NonNegativeInt | Share = Field(
+        0.2, description="Test rows: their share of the whole table, or their number; 0 for none."
+    )
+    validation_size: NonNegativeInt | Share = Field(
+        0.2, description="Validation rows: their share of the whole table, or their number; 0 for none."
+    )
+    random_state: NonNegativeInt = Field(42, description="Seed of the split; resample r is drawn with r more.")
+    stratify: bool = Field(
+        True, description="Whether each part has the classes' shares of the table; a regression has none."
+    )
+    shuffle: bool = Field(True, description="Whether rows are drawn, rather than kept in order.")
+    scaler: ScalerName = Field(
+        "standard",
+        description="Scaling of the features, fitted on the training rows: scikit-learn's `StandardScaler`,"
+        " `MinMaxScaler`, `RobustScaler`, or none.",
+    )
+    group: str | None = Field(
+        None, description="Column of a table that names what rows belong to: rows of one group go to one part."
+    )
+    time: str | None = Field(
+        None, description="Column of a table that says when rows were: the test rows are the latest."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> SplitSpec:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
+    ConfigDict,
     Discriminator,
     Field,
     PositiveFloat,
@@ -49,22 +50,28 @@ GivenClassWeight = Annotated[
 
 
 class TrainingSpec(Spec):
-    """How a network is trained; names and meanings are torch's.
+    """How networks are trained; names and meanings are torch's."""
 
-    `batch_size: null` is the full batch. `loss` follows from the target unless given (a regression takes `mse` or
-    `l1`). `weight_decay` has the optimizer's own default in torch: 0.01 for AdamW, 0 for the others. `class_weight` is
-    scikit-learn's: `balanced`, or classes with their weights (1 where none is given); it changes the loss that is
-    minimised, `train/loss`, while every other measure counts each row once.
-    """
+    model_config = ConfigDict(title="Training")
 
-    optimizer: OptimizerName = "SGD"
-    lr: PositiveFloat = 0.1
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    epochs: PositiveInt = 1000
-    batch_size: PositiveInt | None = None
-    loss: LossName | None = None
-    class_weight: GivenClassWeight | None = None
+    optimizer: OptimizerName = Field("SGD", description="The optimizer of `torch.optim`.")
+    lr: PositiveFloat = Field(0.1, description="Learning rate.")
+    momentum: float = Field(0.0, ge=0, lt=1, description="Momentum; only SGD has one.")
+    weight_decay: float = Field(
+        0.0, ge=0, description="Weight decay; unless given, torch's default for the optimizer: 0.01 for AdamW, else 0."
+    )
+    epochs: PositiveInt = Field(1000, description="Passes over the training rows.")
+    batch_size: PositiveInt | None = Field(None, description="Rows of a mini-batch; null is the full batch.")
+    loss: LossName | None = Field(
+        None,
+        description="Loss that is minimised; null takes the target's: `bce_with_logits` for two classes,"
+        " `cross_entropy` for more, `mse` for a regression, which may also take `l1`.",
+    )
+    class_weight: GivenClassWeight | None = Field(
+        None,
+        description="Weights of the classes in the loss (`train/loss`), as scikit-learn's: `balanced`, or a weight for"
+        " each class (1 where none is given); every other measure counts each row once.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -106,14 +113,18 @@ class TrainingSpec(Spec):
 class NetworkSpec(Spec):
     """A fully connected network: `hidden_units: []` is logistic (or linear) regression."""
 
-    hidden_units: Annotated[tuple[PositiveInt, ...], Field(strict=False)]
-    activation: ActivationName = "relu"
+    hidden_units: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = Field(
+        description="Units of each hidden layer, from the inputs on; `[]` is logistic or linear regression."
+    )
+    activation: ActivationName = Field("relu", description="Activation after each hidden layer.")
 
 
 class ModelSpec(NetworkSpec):
     """One model of an experiment: its network and its training, with the file's defaults already merged in."""
 
-    training: TrainingSpec = TrainingSpec()
+    training: TrainingSpec = Field(
+        TrainingSpec(), description="What this model is trained with instead: the keys given replace the experiment's."
+    )
 
     def identity(self) -> dict[str, Any]:
         """Return everything that it says, in JSON's types; of class weights nothing where there are none.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import ConfigDict, Field, model_serializer, model_validator
 
 from pipeline.errors import BadInput
 from pipeline.spec import Spec
@@ -22,6 +22,13 @@ MADE_BY_US = {
 }
 
 
+def _say_arguments(schema: dict[str, Any]) -> None:
+    """Put the class's own arguments beside its name, as files have them."""
+    del schema["properties"]["arguments"]
+    schema["properties"] |= dict.fromkeys((*OF_NETWORKS, *MADE_BY_US), False)
+    schema["additionalProperties"] = {"description": "An argument of the class, by its own name."}
+
+
 class EstimatorSpec(Spec):
     """One model of scikit-learn: `sklearn: LogisticRegression`, and the class's own arguments beside it.
 
@@ -29,8 +36,10 @@ class EstimatorSpec(Spec):
     validation. What the experiment says of `training` and `tuning` doesn't apply.
     """
 
-    sklearn: str
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    model_config = ConfigDict(title="Model of scikit-learn", json_schema_extra=_say_arguments)
+
+    sklearn: str = Field(description="Name of any classifier or regressor of scikit-learn that stands alone.")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="The class's own arguments, by name.")
 
     @model_validator(mode="before")
     @classmethod

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import ConfigDict, Field, WithJsonSchema, model_serializer, model_validator
 
 from pipeline.errors import BadInput
-from pipeline.spec import Spec
+from pipeline.spec import Spec, may_be_empty
 from pipeline.stages.generate import suggestion
 from pipeline.stages.split import SplitSpec
 
@@ -21,6 +21,7 @@ OPENML = "openml"
 DEFAULT_TARGET = "default-target"  # scikit-learn's word for the one that OpenML names
 CSV = (".csv", ".tsv", ".txt")
 PARQUET = (".parquet", ".pq")
+_ENDINGS = "|".join(re.sub(r"[a-z]", lambda one: f"[{one[0]}{one[0].upper()}]", end[1:]) for end in (*CSV, *PARQUET))
 OF_SPLIT = ("group", "time")
 OF_CSV = ("delimiter", "encoding", "decimal")
 
@@ -29,24 +30,65 @@ OPENML_NAME = re.compile(r"[\w.,()+-]+")  # it becomes a part of addresses, and 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
+def _say_columns_of_split(schema: dict[str, Any]) -> None:
+    """Let the split's columns stand beside the others, as files have them; the table itself is named first."""
+    fields = schema["properties"]
+    for key in OF_SPLIT:
+        description = SplitSpec.model_fields[key].description
+        fields[key] = {"type": ["string", "null"], "default": None, "description": description}
+    may_be_empty(schema, "split")
+    shared = {key: fields.pop(key) for key in (*ColumnsSpec.model_fields, *OF_SPLIT)}
+    schema["properties"] = {**fields, **shared}
+
+
+def _say_which(schema: dict[str, Any]) -> None:
+    """Have a table of OpenML named in one of its two ways, and the target in one of its two."""
+    _say_columns_of_split(schema)
+    fields = schema["properties"]
+    fields["target_column"] = {"type": "string", "description": "The same as `target`, by scikit-learn's name for it."}
+    schema["not"] = {"required": ["target", "target_column"]}
+    by_name = {"required": ["name"], "properties": {"name": {"type": "string"}, "data_id": {"type": "null"}}}
+    by_number = {"data_id": {"type": "integer"}, "name": {"type": "null"}, "version": {"const": "active"}}
+    schema["oneOf"] = [by_name, {"required": ["data_id"], "properties": by_number}]
+
+
 class ColumnsSpec(Spec):
     """A dataset from a table of raw columns, wherever it comes from. Spaces around a text don't count.
 
-    `features` lists the only columns to learn from, whatever they look like; `drop` those to leave out. `categorical`
-    lists columns of numbers that are codes. `positive` is the one of two classes that is class 1. `weights` is a column
-    of row weights, for training. `group` and `time` are the split's, and may stand here too. `task` says what the
-    target is where that isn't clear. `na_values` are texts or numbers that mean "missing", beside empty cells.
+    `group` and `time` are the split's, and may stand here too.
     """
 
-    target: str
-    features: Names | None = Field(default=None, min_length=1)
-    drop: Names = ()
-    categorical: Names = ()
-    positive: str | int | float | bool | None = None
-    weights: str | None = None
-    task: Literal["classification", "regression"] | None = None
-    na_values: Annotated[tuple[str | int | float, ...], Field(strict=False)] = ()
-    split: SplitSpec = SplitSpec()
+    model_config = ConfigDict(json_schema_extra=_say_columns_of_split)
+
+    target: str = Field(
+        description="Column to predict: texts, booleans or up to 20 different whole numbers are classes, other numbers"
+        " a regression."
+    )
+    features: Names | None = Field(
+        None,
+        min_length=1,
+        description="The only columns to learn from, also those that would be left out; null is every column"
+        " that can be learned from.",
+    )
+    drop: Names = Field((), description="Columns to leave out.")
+    categorical: Names = Field((), description="Columns of numbers that are codes.")
+    positive: str | int | float | bool | None = Field(
+        None,
+        description="Which of two classes is class 1, the one that precision, recall and thresholds speak of; null is"
+        " the second in ascending order.",
+    )
+    weights: str | None = Field(
+        None, description="Column of row weights, for the loss in training; scores count every row once."
+    )
+    task: Literal["classification", "regression"] | None = Field(
+        None, description="What the target is, where it isn't what its values look like."
+    )
+    na_values: Annotated[tuple[str | int | float, ...], Field(strict=False)] = Field(
+        (), description="Texts or numbers that mean “missing”, beside empty cells."
+    )
+    split: SplitSpec = Field(
+        SplitSpec(), description="How this dataset is parted instead: the keys given replace the experiment's."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -103,16 +145,25 @@ class ColumnsSpec(Spec):
 class TableSpec(ColumnsSpec):
     """A dataset from a CSV or Parquet file: `file: data/churn.csv, target: churned`.
 
-    The path is relative to the experiment file's folder. `delimiter`, `encoding`, `decimal` and `na_values` are those
-    of `pandas.read_csv`. The first three are detected where they aren't given: comma, semicolon, tab or bar; UTF-8, or
-    UTF-16 with a byte order mark; point or, where it doesn't delimit, comma. In a CSV file what pandas takes for
-    missing (NA, NaN, null, …) is so too.
+    `delimiter`, `encoding`, `decimal` and `na_values` are those of `pandas.read_csv`. In a CSV file what pandas takes
+    for missing (NA, NaN, null, …) is so too.
     """
 
-    file: str
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    encoding: str | None = None
-    decimal: Literal[".", ","] | None = None
+    model_config = ConfigDict(title="Table from a file")
+
+    file: str = Field(
+        description="Path from the experiment file's folder: CSV (.csv, .tsv, .txt) or Parquet (.parquet, .pq).",
+        json_schema_extra={"pattern": rf"\.({_ENDINGS})$"},
+    )
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = Field(
+        None, description="Character between a CSV file's cells; null detects comma, semicolon, tab or bar."
+    )
+    encoding: str | None = Field(
+        None, description="Encoding of a CSV file; null detects UTF-8, and UTF-16 with a byte order mark."
+    )
+    decimal: Literal[".", ","] | None = Field(
+        None, description="Decimal mark of a CSV file; null detects point or, where it doesn't delimit, comma."
+    )
 
     @model_validator(mode="after")
     def _check_file(self) -> Self:
@@ -137,19 +188,30 @@ class TableSpec(ColumnsSpec):
 class OpenmlSpec(ColumnsSpec):
     """A dataset of OpenML: `load: openml, name: adult, version: 2`, or `load: openml, data_id: 1590`.
 
-    The arguments are those of scikit-learn's `fetch_openml`; a relative `data_home` starts from the experiment file's
-    folder. `target`, or `target_column`, is OpenML's own unless given.
+    The arguments are those of scikit-learn's `fetch_openml`, and `target_column` is another word for `target`.
     """
 
-    load: Literal["openml"]
-    name: str | None = None
-    version: int | Literal["active"] = "active"
-    data_id: Annotated[int, Field(ge=1)] | None = None
-    data_home: str | None = None
-    cache: bool = True
-    n_retries: Annotated[int, Field(ge=1)] = 3
-    delay: Annotated[float, Field(gt=0)] = 1.0
-    target: str = DEFAULT_TARGET
+    model_config = ConfigDict(title="Table of OpenML", json_schema_extra=_say_which)
+
+    load: Literal["openml"] = Field(description="`openml`, for a table of OpenML.")
+    name: str | None = Field(
+        None, description="Name of the table; either it or `data_id`.", json_schema_extra={"pattern": r"^[\w.,()+-]+$"}
+    )
+    version: Annotated[int, WithJsonSchema({"type": "integer", "minimum": 1})] | Literal["active"] = Field(
+        "active", description="Version of the table of that name; `active` is the one that OpenML marks so."
+    )
+    data_id: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Number of the table, which has its version already; either it or `name`."
+    )
+    data_home: str | None = Field(
+        None,
+        description="Folder of the cache, from the experiment file's folder; null is `SCIKIT_LEARN_DATA`, else"
+        " `~/scikit_learn_data`.",
+    )
+    cache: bool = Field(True, description="Whether what was downloaded is kept and taken from there.")
+    n_retries: Annotated[int, Field(ge=1)] = Field(3, description="How often a request that fails is made again.")
+    delay: Annotated[float, Field(gt=0)] = Field(1.0, description="Seconds between these requests.")
+    target: str = Field(DEFAULT_TARGET, description="Column to predict; `default-target` is OpenML's own.")
 
     @model_validator(mode="before")
     @classmethod

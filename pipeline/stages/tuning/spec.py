@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    ConfigDict,
     Field,
     NonNegativeInt,
     PositiveInt,
@@ -17,7 +18,7 @@ from pydantic import (
 
 from pipeline.artifacts import Task
 from pipeline.errors import BadInput
-from pipeline.spec import Spec
+from pipeline.spec import Spec, may_be_empty
 from pipeline.stages.evaluate import CLASSIFICATION_METRICS, REGRESSION_METRICS, metrics_of
 from pipeline.training.spec import ActivationName, ModelSpec, OptimizerName, TrainingSpec
 
@@ -29,9 +30,11 @@ PrunerName = Literal["median", "hyperband", "none"]
 
 WHOLE_NUMBERS = {"depth": 0, "width": 1, "epochs": 1, "batch_size": 1}  # key → lowest value
 NAMES = {"optimizer": get_args(OptimizerName), "activation": get_args(ActivationName)}
+BOUNDS = {"lr": {"exclusiveMinimum": 0}, "momentum": {"minimum": 0, "exclusiveMaximum": 1}}  # of others 0 and up
 DEFAULT_METRIC: dict[Task, str] = {"binary": "log_loss", "multiclass": "log_loss", "regression": "mse"}
 LOWER_IS_BETTER = {"log_loss", "mae", "mse", "rmse"}
 PREFIX = "validation/"  # no other rows can be asked for
+OBJECTIVES = [PREFIX + metric for metric in (*CLASSIFICATION_METRICS, *REGRESSION_METRICS)]
 
 
 @dataclass(frozen=True)
@@ -66,22 +69,43 @@ class Dimension:
         return list(self.choices) if self.choices else [self.low, self.high, *(["log"] if self.log else [])]
 
 
-class SpaceSpec(Spec):
-    """The hyperparameters to search: `[low, high]`, `[low, high, log]`, or a list of choices.
+def _say_entries(schema: dict[str, Any]) -> None:
+    """Say of each key which ranges and choices it takes."""
+    for key, field in schema["properties"].items():
+        whole = {"type": "integer", "minimum": WHOLE_NUMBERS.get(key, 0)}
+        number: dict[str, Any] = (
+            whole if key in WHOLE_NUMBERS else {"type": "number", **BOUNDS.get(key, {"minimum": 0})}
+        )
+        choice = {"enum": list(NAMES[key])} if key in NAMES else number
+        if key == "batch_size":
+            choice = {**number, "type": ["integer", "null"]}
+        forms: list[dict[str, Any]] = [{"type": "array", "items": choice, "minItems": 1}]
+        if key in NAMES:
+            forms[0]["uniqueItems"] = True
+        else:
+            end = {**number, "exclusiveMinimum": 0}
+            forms.append({"type": "array", "prefixItems": [end, end, {"const": "log"}], "minItems": 3, "maxItems": 3})
+        schema["properties"][key] = {**field, "anyOf": [*forms, {"type": "null"}]}
+    schema["minProperties"] = 1
 
-    Two numbers are a range; three or more, names and null are choices. `depth` is the number of hidden layers and
-    `width` their units. `momentum` counts where the optimizer is SGD.
+
+class SpaceSpec(Spec):
+    """The hyperparameters to search, at least one: `[low, high]`, `[low, high, log]`, or a list of choices.
+
+    Two numbers are a range, both ends included; three or more, names and null are choices.
     """
 
-    depth: Entry | None = None
-    width: Entry | None = None
-    lr: Entry | None = None
-    epochs: Entry | None = None
-    optimizer: Entry | None = None
-    activation: Entry | None = None
-    batch_size: Entry | None = None
-    momentum: Entry | None = None
-    weight_decay: Entry | None = None
+    model_config = ConfigDict(title="Space", json_schema_extra=_say_entries)
+
+    depth: Entry | None = Field(None, description="Number of hidden layers.")
+    width: Entry | None = Field(None, description="Units of every hidden layer.")
+    lr: Entry | None = Field(None, description="Learning rate.")
+    epochs: Entry | None = Field(None, description="Passes over the training rows.")
+    optimizer: Entry | None = Field(None, description="Optimizers to choose from.")
+    activation: Entry | None = Field(None, description="Activations to choose from.")
+    batch_size: Entry | None = Field(None, description="Rows of a mini-batch; null, as a choice, is the full batch.")
+    momentum: Entry | None = Field(None, description="Momentum; it counts where the optimizer is SGD.")
+    weight_decay: Entry | None = Field(None, description="Weight decay.")
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_not_searched(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -106,32 +130,44 @@ class SpaceSpec(Spec):
 
 
 class TuningSpec(Spec):
-    """How hyperparameters are searched: one Optuna study for each dataset × model.
+    """How hyperparameters are searched: one Optuna study for each dataset × model."""
 
-    `objective` is a metric on the validation rows (log loss, or mean squared error for a regression, unless named).
-    `folds` replaces those rows by k-fold cross-validation over training and validation rows. `seeds` is the number of
-    networks a trial trains and averages, with the first of the experiment's seeds; `random_state` seeds the sampler.
-    `trials_at_once` are asked for and trained together (null: ten to begin with, then an eighth of `trials`).
-    """
+    # A model's own search may go without what the experiment's says.
+    model_config = ConfigDict(title="Search", json_schema_extra=lambda schema: schema.pop("required"))
 
-    trials: PositiveInt = 20
-    objective: str | None = None
-    space: SpaceSpec
-    sampler: SamplerName = "tpe"
-    pruner: PrunerName = "median"
-    folds: Annotated[int, Field(ge=2)] | None = None
-    seeds: PositiveInt = 1
-    random_state: NonNegativeInt = 42
-    trials_at_once: PositiveInt | None = None
+    trials: PositiveInt = Field(20, description="Trials for each dataset × model.")
+    objective: str | None = Field(
+        None,
+        description="Metric on the validation rows; null is log loss, or mean squared error for a regression.",
+        json_schema_extra={"enum": [*OBJECTIVES, None]},
+    )
+    space: SpaceSpec = Field(
+        description="The hyperparameters to search; only a model's own search may leave it to the experiment's."
+    )
+    sampler: SamplerName = Field("tpe", description="Optuna's sampler; `cmaes` needs the package of that name.")
+    pruner: PrunerName = Field("median", description="What stops hopeless trials: Optuna's pruner, or none.")
+    folds: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="Folds of cross-validation over training and validation rows; null measures on the latter."
+    )
+    seeds: PositiveInt = Field(
+        1, description="Networks that a trial trains and averages, with the first of the experiment's seeds."
+    )
+    random_state: NonNegativeInt = Field(42, description="Seed of the sampler.")
+    trials_at_once: PositiveInt | None = Field(
+        None,
+        description="Trials asked for and trained together; null is at least ten to begin with,"
+        " then an eighth of `trials` (from 80 trials on a sixteenth, with two batches in work).",
+    )
 
     @model_validator(mode="after")
     def _check_objective(self) -> TuningSpec:
         if self.objective is None:
             return self
-        known = [PREFIX + metric for metric in (*CLASSIFICATION_METRICS, *REGRESSION_METRICS)]
-        if self.objective not in known:
+        if self.objective not in OBJECTIVES:
             rows = "only validation rows may be looked at" if self.objective.startswith("test/") else "unknown"
-            raise BadInput(f"{self.objective!r}: {rows}", field="objective", remedy=f"choose from {', '.join(known)}")
+            raise BadInput(
+                f"{self.objective!r}: {rows}", field="objective", remedy=f"choose from {', '.join(OBJECTIVES)}"
+            )
         return self
 
     def metric_for(self, task: Task) -> str:
@@ -152,10 +188,21 @@ class TuningSpec(Spec):
         return metric
 
 
+def _say_what_may_be_empty(schema: dict[str, Any]) -> None:
+    """Let `training` stand empty; without `tuning` the search is the experiment's."""
+    may_be_empty(schema, "training")
+    del schema["properties"]["tuning"]["default"]
+
+
 class TunableModelSpec(ModelSpec):
     """One model of an experiment, with its search; `tuning: null` trains it as given."""
 
-    tuning: TuningSpec | None = None
+    model_config = ConfigDict(title="Network", json_schema_extra=_say_what_may_be_empty)
+
+    tuning: TuningSpec | None = Field(
+        None,
+        description="How this model is searched instead: the keys given replace the experiment's; null for no search.",
+    )
 
     @model_validator(mode="after")
     def _check_space(self) -> TunableModelSpec:
