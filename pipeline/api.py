@@ -97,12 +97,11 @@ def run(
     ...         "datasets": {"moons": {"make": "moons", "n_samples": 200, "noise": 0.2}},
     ...         "models": {"linear": {"hidden_units": []}, "relu": {"hidden_units": [8]}},
     ...         "training": {"optimizer": "Adam", "lr": 0.05, "epochs": 20},
-    ...         "seeds": 2,
     ...     },
-    ...     until="evaluate",
+    ...     until="split",
     ... )
-    >>> list(finished.runs["model"])
-    ['linear', 'linear', 'relu', 'relu']
+    >>> len(finished.splits["moons"].test), finished.metrics
+    (40, {'moons': 'accuracy'})
     >>> pipeline.run("no_such_experiment")
     Traceback (most recent call last):
     pipeline.errors.BadInput: no_such_experiment: no such experiment; check the path
@@ -235,17 +234,19 @@ def _table(given: pd.DataFrame | str | Path) -> pd.DataFrame:
     path = Path(given)
     check_file(path, str(given))
     source = open_table(path, str(given), hint=("row_id", "label", "prediction", "seed"))
+    if source.format is None:
+        return pd.read_parquet(path)
+    from pyarrow import ArrowException, csv
+
+    form = source.format
     try:
-        if source.format is None:
-            return pd.read_parquet(path)
-        return pd.read_csv(
+        table = csv.read_csv(  # its numbers are exact, and so are truths that are compared
             path,
-            sep=source.format.delimiter,
-            encoding=source.format.encoding,
-            decimal=source.format.decimal,
-            keep_default_na=False,  # a class may be called NA
-            na_values=[""],
-            float_precision="round_trip",
+            read_options=csv.ReadOptions(encoding=form.encoding),
+            parse_options=csv.ParseOptions(delimiter=form.delimiter, newlines_in_values=True),
+            convert_options=csv.ConvertOptions(decimal_point=form.decimal, null_values=[""], strings_can_be_null=True),
         )
-    except ValueError as error:
+    except ArrowException as error:
         raise complain(str(given), f"can't be read: {error}", "save the table again") from error
+    frame: pd.DataFrame = table.to_pandas()
+    return frame

@@ -76,9 +76,11 @@ def test_a_run_is_the_commands(evaluated: pipeline.Finished, finished: Finished)
     told = pd.read_csv(finished.report / "metrics.csv")
     own = evaluated.runs
     assert own is not None
-    scores = [column for column in own.columns if column.startswith("test/")]
-    assert scores
+    scores = ["dataset", "model", "seed", "accuracy", "log_loss"]
     pd.testing.assert_frame_equal(own[scores], told[scores])
+    assert evaluated.history is not None
+    assert evaluated.report is None
+    assert len(repr(evaluated)) < 1000  # as a notebook would show it: no tables
 
 
 def test_nothing_is_printed(tiny: dict[str, object], workspace: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -119,6 +121,9 @@ def test_tables_may_be_files(evaluated: pipeline.Finished, tmp_path: Path) -> No
     assert (found.model, found.baseline) == ("mine", "theirs")
     assert found == pipeline.verdict(*halves, metric="log_loss", names=("mine", "theirs"))
     assert pipeline.verdict(*halves).model == "model"
+    csv.write_text("row_id,label,prediction\n0,1\n")
+    with pytest.raises(pipeline.BadInput, match=r"mine\.csv can't be read: .*; save the table again"):
+        pipeline.verdict(csv, parquet)
 
 
 def test_bad_input_is_one_line(tiny: dict[str, object], workspace: Path) -> None:
