@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,10 +71,10 @@ def _ledger(tables: Mapping[str, pd.DataFrame], metric: str) -> pd.DataFrame:
     if is_regression:
         given = [_numbers(name, table, ["prediction"]) for name, table in tables.items()]
     else:
-        classes = _classes(tables.values(), rows["label"], metric)
+        classes = _classes(tables, rows["label"], metric)
         given = [_probabilities(name, table, classes, metric) for name, table in tables.items()]
         rows["label"] = rows["label"].map(classes.index)
-    rows["row_id"] = _codes(rows["row_id"])
+    rows["row_id"], rows["seed"] = _codes(rows["row_id"]), _codes(rows["seed"])  # both may be texts
     return rows.join(pd.concat(given, ignore_index=True)).assign(dataset=_where(tables), split="test", resample=0)
 
 
@@ -173,14 +173,21 @@ def _has_labels(table: pd.DataFrame, metric: str) -> bool:
     return metric in LABELLED and "prediction" in table
 
 
-def _classes(tables: Iterable[pd.DataFrame], truth: pd.Series, metric: str) -> list[str]:
+def _classes(tables: Mapping[str, pd.DataFrame], truth: pd.Series, metric: str) -> list[str]:
     """Name every class there is, sorted as text: of two, the second is the one that precision and recall speak of."""
-    found = set(truth)
-    for table in tables:
+    true = found = set(truth)
+    for name, table in tables.items():
         if _has_labels(table, metric):
-            found |= set(_named(table["prediction"].dropna()))
+            predicted = set(_named(table["prediction"].dropna()))
+            if predicted.isdisjoint(true):
+                raise BadInput(
+                    f"predicts {min(predicted)}, which like all it predicts is never the label, as {min(true)} is",
+                    field=name,
+                    remedy=f"write classes alike in both columns, or compare numbers by {', '.join(REGRESSION)}",
+                )
+            found = found | predicted
         else:
-            found |= {column.removeprefix(PROBABILITY) for column in _probability_columns(table)}
+            found = found | {column.removeprefix(PROBABILITY) for column in _probability_columns(table)}
     return sorted(found)
 
 
@@ -240,4 +247,4 @@ def _groups(ledger: pd.DataFrame) -> Integers | None:
     """Group of each row by its number; None where rows are cases of their own."""
     if "group" not in ledger:
         return None
-    return _codes(ledger.drop_duplicates("row_id").sort_values("row_id")["group"])
+    return _codes(ledger.drop_duplicates("row_id")["group"])  # rows are numbered as they come

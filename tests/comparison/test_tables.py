@@ -34,7 +34,7 @@ def classed(name: str, **columns: Any) -> pd.DataFrame:
     """One run's labels, as words."""
     words = np.array(["no", "yes"])
     predicted = words[(SCORES[name][0] > 0.5).astype(int)]
-    return pd.DataFrame({"row_id": range(60), "label": words[TRUTH], "prediction": predicted, **columns})
+    return pd.DataFrame({"row_id": range(60), "label": words[TRUTH], "prediction": predicted} | columns)
 
 
 def valued(noise: float) -> pd.DataFrame:
@@ -84,6 +84,12 @@ def test_predicted_classes_do_without_probabilities() -> None:
     assert " on these rows: accuracy " in found.sentence
 
 
+def test_rows_and_seeds_may_have_names() -> None:
+    """Row ids and seeds are texts as well as numbers."""
+    named = [scored(name).astype({"row_id": str, "seed": str}) for name in SCORES]
+    assert numbers(judged(*named)) == numbers(judged(scored("one"), scored("other")))
+
+
 def test_column_threshold_counts() -> None:
     """A threshold other than one half makes other labels, and the sentence says so."""
     found = judged(scored("one").assign(threshold=0.8), scored("other"))
@@ -121,10 +127,6 @@ def test_ledger_of_several_datasets_is_taken_as_it_is() -> None:
     assert judged(one.assign(split="validation"), other.assign(split="validation")).dataset == "moons (validation rows)"
 
 
-def cut(frame: pd.DataFrame, **changed: Any) -> pd.DataFrame:
-    return frame.assign(**changed)
-
-
 BAD: dict[str, tuple[Callable[[], pd.DataFrame], str, str]] = {
     "empty": (lambda: classed("one")[:0], "accuracy", "one: has no rows; give one for each row_id, and seed"),
     "no label": (
@@ -156,6 +158,17 @@ BAD: dict[str, tuple[Callable[[], pd.DataFrame], str, str]] = {
         lambda: pd.concat([classed("one")] * 2),
         "accuracy",
         "one: has row 0 more than once with seed 0; give each row once, and a column seed where there are several runs",
+    ),
+    "classes by another name": (
+        lambda: classed("one", prediction=TRUTH == 1),
+        "accuracy",
+        "one: predicts False, which like all it predicts is never the label, as no is;"
+        " write classes alike in both columns, or compare numbers by mae, mse, rmse, r2",
+    ),
+    "rows by another kind of name": (
+        lambda: classed("one").assign(row_id=[str(row) for row in range(60)]),
+        "accuracy",
+        "one: with seed 0 lacks row 0, which other runs have; compare the same rows",
     ),
     "two models": (
         lambda: classed("one", model=["a"] * 30 + ["b"] * 30),
