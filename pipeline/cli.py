@@ -84,7 +84,7 @@ def _run(options: argparse.Namespace, experiment: Experiment, path: str, until: 
             walk.Options(
                 until,
                 options.jobs,
-                _cluster(options),
+                options.cluster or None,  # MLproject parameters always have a value: an empty one means "none"
                 options.device,
                 options.reports,
                 options.memory,
@@ -94,16 +94,6 @@ def _run(options: argparse.Namespace, experiment: Experiment, path: str, until: 
             listener,
         )
     console.show(experiment, finished)
-
-
-def _cluster(options: argparse.Namespace) -> str | None:
-    if options.cluster and options.jobs > 1:
-        raise BadInput(
-            f"{options.cluster} with --jobs {options.jobs}",
-            field="--cluster",
-            remedy="give one of them: a cluster has its own number of workers",
-        )
-    return options.cluster or None  # MLproject parameters always have a value, so an empty one has to mean "none"
 
 
 def report_command(options: argparse.Namespace) -> None:

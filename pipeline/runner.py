@@ -67,14 +67,16 @@ class Finished:
 
     run_id: str
     experiment_id: str
-    splits: dict[str, Split]  # of resample 0
+    splits: dict[str, Split] = field(repr=False)  # of resample 0
     findings: tuple[Finding, ...]  # of checks of the data
     metrics: dict[str, str]  # dataset → the metric shown first
-    runs: pd.DataFrame | None = None  # metrics.csv
+    runs: pd.DataFrame | None = field(default=None, repr=False)  # metrics.csv
+    ledger: pd.DataFrame | None = field(default=None, repr=False)  # predictions.parquet
+    history: pd.DataFrame | None = field(default=None, repr=False)  # history.parquet
     best: dict[tuple[str, str], str] = field(default_factory=dict)  # dataset, model → run id
     report: Path | None = None
-    outcome: Outcome | None = None
-    searches: tuple[Search, ...] = ()
+    outcome: Outcome | None = field(default=None, repr=False)
+    searches: tuple[Search, ...] = field(default=(), repr=False)
     looks: dict[str, int] = field(default_factory=dict)  # dataset → looks at its final rows in this store
 
 
@@ -88,11 +90,12 @@ class _Progress:
     origins: dict[RunKey, str] = field(default_factory=dict)  # of model runs that are reused: the run that was trained
 
 
-def run(experiment: Experiment, file: str, options: Options, listener: Listener) -> Finished:
+def run(experiment: Experiment, file: str, options: Options, listener: Listener, command: str = "") -> Finished:
     """Walk an experiment through its stages; everything is tracked.
 
     Input that can't be used is found before the tracking store is touched: data are made, parted and held against the
-    models first.
+    models first. `file` is where the experiment was read, empty where it wasn't, and `command` how the run was asked
+    for, empty where it was typed.
 
     Raises
     ------
@@ -127,7 +130,7 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener)
             excludes=options.reaches("train"),
             note=listener.note,
         ) as comparison:
-            origin = comparison.describe(provenance.gather(Path.cwd()), file, every, findings)
+            origin = comparison.describe(provenance.gather(Path.cwd(), command), file, every, findings)
             finished = Finished(comparison.run_id, comparison.experiment_id, splits, findings, metrics)
             if options.reaches("tune"):
                 searches = _tune(plans, storage, comparison, walk)
@@ -384,7 +387,8 @@ def _conclude(
         )
     if not walk.options.reaches("evaluate"):
         return finished
-    finished = replace(finished, runs=runs, best=progress.best, looks=comparison.write_looks())
+    looks = comparison.write_looks()
+    finished = replace(finished, runs=runs, ledger=ledger, history=history, best=progress.best, looks=looks)
     if not walk.options.reaches("report"):
         return finished
     from pipeline.stages.reporting.source import ReportInput, Representative, median_runs

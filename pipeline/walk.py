@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 from pipeline.cluster import Cluster
+from pipeline.errors import BadInput
 
 Stage = Literal["generate", "split", "tune", "train", "evaluate", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+DEVICES = ("auto", "cpu", "cuda")
 MOST_DRAWERS = 4  # each holds the libraries and the tables in memory
 PICTURES_A_DRAWER = 8  # fewer don't pay for starting a process (benchmarks/report.py)
 
@@ -48,6 +50,19 @@ class Options:
     fresh: bool = False  # tune and train anew, whatever there is
     svg: bool = False  # pictures as SVG too
     drawers: int | None = None  # processes that draw them; None: as many as pay
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("until", self.until, STAGES), ("device", self.device, DEVICES)):
+            if value not in known:
+                raise BadInput(f"{value!r} can't be used", field=name, remedy=f"give {', '.join(known)}")
+        if self.jobs < 1:
+            raise BadInput(f"{self.jobs} processes can't work", field="jobs", remedy="give 1 or more")
+        if self.cluster and self.jobs > 1:
+            raise BadInput(
+                f"{self.cluster} with {self.jobs} jobs",
+                field="cluster",
+                remedy="give one of them: a cluster has its own number of workers",
+            )
 
     def reaches(self, stage: Stage) -> bool:
         """Whether a stage is to be walked."""

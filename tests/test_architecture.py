@@ -42,6 +42,7 @@ LEVELS = {
     "preparation": 7,
     "runner": 8,
     "stored": 9,
+    "api": 10,
     "console": 10,
     "cli": 11,
     "__main__": 12,

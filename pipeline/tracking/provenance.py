@@ -52,14 +52,14 @@ class Provenance:
         return cls(summary["begun"], summary["command"], summary["commit"], diff, left_out, dict(summary["versions"]))
 
 
-def gather(folder: Path) -> Provenance:
-    """Look around in a folder and this process."""
+def gather(folder: Path, command: str = "") -> Provenance:
+    """Look around in a folder and this process, which was begun by `command`; by what was typed unless it is given."""
     changed = set(_git(folder, "diff", "--name-only", "HEAD").splitlines())
     pathspecs = [".", *(f":(exclude,icase,glob)**/{pattern}" for pattern in SECRETS)]
     shown = set(_git(folder, "diff", "--name-only", "HEAD", "--", *pathspecs).splitlines())
     return Provenance(
         begun=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        command=" ".join(["python -m pipeline", *map(databases.shown, sys.argv[1:])]),
+        command=command or " ".join(["python -m pipeline", *map(databases.shown, sys.argv[1:])]),
         commit=_git(folder, "rev-parse", "HEAD").strip(),
         diff=_git(folder, "diff", "HEAD", "--", *pathspecs),
         left_out=tuple(sorted(changed - shown)),
