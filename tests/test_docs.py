@@ -30,7 +30,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """Every command line of ours in a page's blocks: by itself, after `exec` or variables, or as a list of arguments."""
+    """Every command line of ours in a page's blocks: by itself, after `exec` or variables, or as listed arguments."""
     text = "\n".join(blocks(page, r"\w*"))
     lines = re.findall(rf"^(?:exec |\w+=\S+ )*photofinish ((?:{'|'.join(CHECKED)})\b.*)$", text, re.MULTILINE)
     listed = [found.replace(",", " ") for found in re.findall(r"args: \[photofinish, (.*)\]", text)]
@@ -87,7 +87,7 @@ def test_every_page_is_listed(page: Path) -> None:
 def test_own_data_can_be_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The page's script makes the table, its experiment file takes it, and what is said of either is what is printed."""
+    """The page's script makes the table, the experiment file takes it, and what is said of both is what is printed."""
     page = REPOSITORY / "docs" / "own-data.md"
     text = page.read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
