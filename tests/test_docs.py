@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from ruamel.yaml import YAML
 
 from pipeline.cli import _parser, main
 from pipeline.experiment import check, find
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, Finished
 
 PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
 README = REPOSITORY / "README.md"
@@ -106,3 +107,16 @@ def test_own_data_can_be_followed(
     noted = capsys.readouterr().err.splitlines()
     assert noted
     assert all(line in text for line in noted)
+
+
+def test_the_tutorial_reads_what_runs_leave(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tutorial's lines of Python find their files and columns beside a report, and print a table."""
+    monkeypatch.chdir(tmp_path)
+    for script in blocks(REPOSITORY / "docs" / "tutorial.md", "python"):
+        (name,) = re.findall(r'"(reports/.*?)"', script)
+        Path(name).parent.mkdir(parents=True)
+        shutil.copy(finished.report / Path(name).name, name)
+        exec(script, {})
+        assert len(capsys.readouterr().out.splitlines()) > 1
