@@ -6,17 +6,21 @@ import ast
 import re
 import runpy
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from pipeline import schema
-from pipeline.cli import _parser
-from tests.conftest import REPOSITORY
+from pipeline.cli import _parser, main
+from pipeline.experiment import check, find
+from tests.conftest import REPOSITORY, Finished
 
 REFERENCE = runpy.run_path(str(REPOSITORY / "docs/make_reference.py"))
 PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
+README = REPOSITORY / "README.md"
+CHECKED = ("run", "tune", "predict", "promote", "report", "compare", "list")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -29,34 +33,107 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def commands(page: Path) -> list[list[str]]:
+    """Every command line of ours in a page's blocks: by itself, after `exec` or variables, or as listed arguments."""
+    text = "\n".join(blocks(page, r"\w*"))
+    lines = re.findall(rf"^(?:exec |\w+=\S+ )*photofinish ((?:{'|'.join(CHECKED)})\b.*)$", text, re.MULTILINE)
+    listed = [found.replace(",", " ") for found in re.findall(r"args: \[photofinish, (.*)\]", text)]
+    return [shlex.split(line, comments=True) for line in lines + listed]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_files_in_the_docs_parse(page: Path) -> None:
-    """YAML parses, without a key given twice, and Python compiles."""
+    """YAML parses, without a key given twice, Python compiles, and whole experiment files are taken as such."""
     for text in blocks(page, "yaml"):
-        assert all(YAML(typ="safe").load_all(text))
+        trees = list(YAML(typ="safe").load_all(text))
+        assert all(trees)
+        for tree in trees:
+            if {"name", "datasets", "models"} <= set(tree):
+                check(tree, page.name)
     for text in blocks(page, "python"):
         ast.parse(text)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.stem)
 def test_links_in_the_docs_lead_somewhere(page: Path) -> None:
-    """Every link within the repository names a file that is there, and a heading in it."""
+    """Every link within the repository names a file or folder that is there, and a heading in it."""
     links = re.findall(r"\]\(([^)]*)\)", page.read_text(encoding="utf-8"))
     for target, _, anchor in (link.partition("#") for link in links if "://" not in link):
         linked = (page.parent / target).resolve() if target else page
-        assert linked.is_file(), target
+        assert linked.exists(), target
         assert not anchor or anchor in anchors(linked), anchor
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_commands_in_the_docs_are_taken(page: Path) -> None:
-    """Every command line of ours, in files and by themselves, is one that the parser takes."""
+def test_commands_in_the_docs_are_taken(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parser takes every command line of ours, and experiments are there; only `x.yaml` is the reader's own."""
+    monkeypatch.chdir(REPOSITORY)
+    for words in commands(page):
+        options = _parser().parse_args(words)
+        if words[0] in ("run", "tune") and not re.fullmatch(r"\w+\.yaml", options.experiment):
+            find(options.experiment)
+
+
+def test_commands_are_found() -> None:
+    """The pages that are there to be typed have commands in them that the test above has found."""
+    assert all(
+        commands(REPOSITORY / "docs" / f"{name}.md") for name in ("tutorial", "own-data", "scale-out", "clusters")
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_page_is_listed(page: Path) -> None:
+    """The README links to every page of the docs."""
+    assert f"](docs/{page.name})" in README.read_text(encoding="utf-8")
+
+
+def test_own_data_can_be_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page's script makes the table, the experiment file takes it, and what is said of both is what is printed."""
+    page = REPOSITORY / "docs" / "own-data.md"
     text = page.read_text(encoding="utf-8")
-    lines = re.findall(r"^(?:exec |\w+=\S+ )*photofinish ((?:run|tune) .*)$", text, re.MULTILINE)
-    listed = [found.replace(",", " ") for found in re.findall(r"args: \[photofinish, (.*)\]", text)]
-    assert lines
-    for words in lines + listed:
-        _parser().parse_args(shlex.split(words))
+    monkeypatch.chdir(tmp_path)
+    (script,), experiment = blocks(page, "python"), blocks(page, "yaml")[0]
+    exec(script, {})
+    Path("churn.yaml").write_text(experiment, encoding="utf-8")
+
+    refused = re.findall(r"^photofinish (run .*)\n(photofinish: .*)$", text, re.MULTILINE)
+    assert refused
+    for line, said in refused:
+        assert main(shlex.split(line)) == 2
+        assert capsys.readouterr().err.strip() == said
+    assert not Path("mlflow.db").exists()
+
+    assert main(["run", "churn.yaml", "--until", "split"]) == 0
+    noted = capsys.readouterr().err.splitlines()
+    assert noted
+    assert all(line in text for line in noted)
+
+
+def test_the_tutorial_reads_what_runs_leave(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tutorial's lines of Python find their files and columns beside a report, and print a table."""
+    monkeypatch.chdir(tmp_path)
+    for script in blocks(REPOSITORY / "docs" / "tutorial.md", "python"):
+        (name,) = re.findall(r'"(reports/.*?)"', script)
+        Path(name).parent.mkdir(parents=True)
+        shutil.copy(finished.report / Path(name).name, name)
+        exec(script, {})
+        assert len(capsys.readouterr().out.splitlines()) > 1
+
+
+def test_the_statistics_quote_the_calibration() -> None:
+    """The digest's numbers are those of the full table, in the world that the page names."""
+    full = (REPOSITORY / "benchmarks" / "verdict_calibration.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| restless seeds \| (.*?) \| [\d,]+ \| (.*) \|$", full, re.MULTILINE)
+    page = (REPOSITORY / "docs" / "statistics.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^\| (\d+ × \d+) \| (.*) \|$", page, re.MULTILINE)
+    assert quoted
+    for size, numbers in quoted:
+        by_metric, _, by_test, found = [rest for of, rest in cells if of == size]
+        assert numbers in (f"{by_metric} | {by_test.partition(' | ')[2]}", found), size
 
 
 def test_the_reference_is_up_to_date() -> None:
