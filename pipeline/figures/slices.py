@@ -216,7 +216,8 @@ def _panel(axes: Axes, one: Slice, model: str, part: str, height: float, *, is_f
 
 def _write_dates(axis: Axis) -> None:
     """Write days since 1970, which matplotlib's dates are too, as dates."""
-    locator = AutoDateLocator(minticks=2, maxticks=4)  # type: ignore[no-untyped-call]
+    # With fewer ticks at most, matplotlib finds no interval for 20 months, or 40 hours, and warns.
+    locator = AutoDateLocator(minticks=2, maxticks=5)  # type: ignore[no-untyped-call]
     axis.set_major_locator(locator)
     axis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from matplotlib.contour import ContourSet
+from matplotlib.figure import Figure
 
 from pipeline.artifacts import Split
+from pipeline.figures import slices
 from pipeline.figures.boundaries import Boundary
 from pipeline.figures.slices import (
     MOST_NEAREST,
@@ -213,3 +215,13 @@ def test_a_date_has_dates_at_its_axis() -> None:
     assert_legible(figure)
     assert {"2020", "2022", "2024"} <= {tick.get_text() for tick in figure.axes[0].get_yticklabels()}
     assert "also important, but no number to draw: the $city$, <b>" in " ".join(words(figure))
+
+
+@pytest.mark.parametrize("days", [0.7, 1.9, 20, 59, 200, 690, 3000])
+def test_dates_of_any_range_have_a_few_ticks(days: float) -> None:
+    """Hours or years: there are two to five ticks, and matplotlib warns of nothing."""
+    axes = Figure().subplots()
+    axes.set_xlim(19_000, 19_000 + days)
+    slices._write_dates(axes.xaxis)
+    ticks = [tick for tick in axes.get_xticks() if 19_000 <= tick <= 19_000 + days]
+    assert 2 <= len(ticks) <= 5
