@@ -141,11 +141,6 @@ def wait_for_runs(folder: Path, count: int, process: Process, seconds: float = 1
     raise TimeoutError(f"there were never {count} runs")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what takes longest first."""
-    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _shortcuts() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

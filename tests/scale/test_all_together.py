@@ -42,7 +42,6 @@ def counted(postgresql: PostgreSQL, query: str, database: str) -> int:
     return int(str(count))
 
 
-@pytest.mark.longest
 def test_default_experiment_on_a_cluster_while_a_worker_and_the_database_die(
     postgresql: PostgreSQL, tmp_path: Path, default_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
