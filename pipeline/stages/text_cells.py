@@ -14,11 +14,13 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def as_text(cell: object) -> object:
     """Put an apostrophe, which spreadsheets read as "this is text", before what they would calculate.
 
-    A number is none of it, nor is a lone sign, which many tables have as a class.
+    A number is none of it, nor is a lone sign, which many tables have as a class. A carriage return becomes a line
+    break: CSV's writers don't quote it, its readers end a row there, and what follows would be a cell of its own.
     """
-    if not isinstance(cell, str) or len(cell) < 2 or not cell.startswith(FORMULA_STARTS) or _is_number(cell):
+    if not isinstance(cell, str):
         return cell
-    return f"'{cell}"
+    is_safe = len(cell) < 2 or not cell.startswith(FORMULA_STARTS) or _is_number(cell)
+    return (cell if is_safe else f"'{cell}").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def with_text_cells(frame: pd.DataFrame) -> pd.DataFrame:
