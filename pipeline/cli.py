@@ -76,23 +76,22 @@ def tune_command(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace, experiment: Experiment, path: str, until: Stage) -> None:
     from pipeline import console, runner, walk  # after the file is known to be good: bad input is told at once
 
+    try:
+        how = walk.Options(
+            until,
+            options.jobs,
+            options.cluster or None,  # MLproject parameters always have a value: an empty one means "none"
+            options.device,
+            options.reports,
+            options.memory,
+            options.storage,
+            options.fresh,
+        )
+    except BadInput as error:  # each option is a flag here
+        raise BadInput(error.problem, field=f"--{error.field}", remedy=error.remedy) from error
     listener = console.Progress()
     with listener:
-        finished = runner.run(
-            experiment,
-            path,
-            walk.Options(
-                until,
-                options.jobs,
-                options.cluster or None,  # MLproject parameters always have a value: an empty one means "none"
-                options.device,
-                options.reports,
-                options.memory,
-                options.storage,
-                options.fresh,
-            ),
-            listener,
-        )
+        finished = runner.run(experiment, path, how, listener)
     console.show(experiment, finished)
 
 

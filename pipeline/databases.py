@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 PATIENCE = "PHOTOFINISH_LOCK_SECONDS"  # environment variable
 DEFAULT_PATIENCE = 60.0
-ATTEMPTS = 8  # to make what others make at the same moment
+ATTEMPTS = 8  # at what fails because of a moment
 SECONDS_BETWEEN_TRIES = 0.2
 CONNECT_SECONDS = 10  # for a first answer; a wrong address may lead to nobody
 TURN = 0x50F0F1  # number of a lock in PostgreSQL; any will do
@@ -103,8 +103,8 @@ def again_when_away(function: Callable[P, Result]) -> Callable[P, Result]:
     return call
 
 
-def again_when_outrun(function: Callable[P, Result]) -> Callable[P, Result]:
-    """Call a function again when another process has just made the same in the database; a decorator."""
+def again_when(is_passing: Callable[[Exception], bool], function: Callable[P, Result]) -> Callable[P, Result]:
+    """Return a function that is called again, a few times, when what it raises is nothing that lasts."""
 
     @wraps(function)
     def call(*arguments: P.args, **keywords: P.kwargs) -> Result:
@@ -112,12 +112,17 @@ def again_when_outrun(function: Callable[P, Result]) -> Callable[P, Result]:
             try:
                 return function(*arguments, **keywords)
             except Exception as error:
-                if not is_race(error):
+                if not is_passing(error):
                     raise
             time.sleep(random.random())  # noqa: S311  # any number will do
         return function(*arguments, **keywords)
 
     return call
+
+
+def again_when_outrun(function: Callable[P, Result]) -> Callable[P, Result]:
+    """Call a function again when another process has just made the same in the database; a decorator."""
+    return again_when(is_race, function)
 
 
 # What SQLAlchemy tells beyond what happened: which driver, which statement, with which values, where to read about it.

@@ -59,7 +59,7 @@ class Options:
             raise BadInput(f"{self.jobs} processes can't work", field="jobs", remedy="give 1 or more")
         if self.cluster and self.jobs > 1:
             raise BadInput(
-                f"{self.cluster} with {self.jobs} jobs",
+                f"{self.cluster} with jobs {self.jobs}",
                 field="cluster",
                 remedy="give one of them: a cluster has its own number of workers",
             )

@@ -236,7 +236,7 @@ def test_nothing_is_created_where_nobody_answers(workspace: Path, capsys: pytest
 def test_jobs_and_cluster_exclude_each_other(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Local workers and a cluster can't be asked for at once; an empty address, as MLproject gives, asks for none."""
     assert main(["run", "tiny.yaml", "--cluster", "local:2", "--jobs", "2"]) == 2
-    assert "cluster: local:2 with 2 jobs; give one of them" in capsys.readouterr().err
+    assert "photofinish: --cluster: local:2 with jobs 2; give one of them" in capsys.readouterr().err
     assert main(["run", "tiny.yaml", "--cluster=", "--jobs", "2", "--until", "split"]) == 0
 
 

@@ -8,7 +8,6 @@ import os
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -17,6 +16,7 @@ from mlflow.entities import Experiment, Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from requests import RequestException
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline import databases
 from pipeline.errors import BadInput, DiskError, StoreError
@@ -27,7 +27,6 @@ Result = TypeVar("Result")
 SERVED_DATABASES = ("postgresql", "mysql", "mssql")  # what MLflow takes, beside SQLite
 USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"  # names of variables
 FEW_RETRIES = 2  # MLflow waits 0 and 4 seconds before them
-BROKEN_ANSWERS = 5  # to bear of one request
 
 
 def again_when_broken_off(function: Callable[P, Result]) -> Callable[P, Result]:
@@ -36,18 +35,12 @@ def again_when_broken_off(function: Callable[P, Result]) -> Callable[P, Result]:
     MLflow tries again where a server can't be reached or gives no answer, but not where the answer has begun. What the
     function asks for may have been done, and is done twice then.
     """
+    return databases.again_when(_is_broken_off, function)
 
-    @wraps(function)
-    def call(*arguments: P.args, **keywords: P.kwargs) -> Result:
-        for _ in range(BROKEN_ANSWERS):
-            try:
-                return function(*arguments, **keywords)
-            except (MlflowException, RequestException) as error:
-                if "Connection broken" not in str(error):  # urllib3's words, which MLflow puts into its own
-                    raise
-        return function(*arguments, **keywords)
 
-    return call
+def _is_broken_off(error: Exception) -> bool:
+    # urllib3's words, which MLflow puts into its own.
+    return isinstance(error, MlflowException | RequestException) and "Connection broken" in str(error)
 
 
 class PatientClient(MlflowClient):
@@ -144,7 +137,7 @@ def reaching() -> Iterator[None]:
     """
     try:
         yield
-    except (MlflowException, RequestException) as error:
+    except (MlflowException, RequestException, SQLAlchemyError) as error:  # the last: where MLflow's rollback fails too
         raise unusable(error) from error
     except OSError as error:
         if not DiskError.speaks_of(error):

@@ -19,8 +19,9 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import Engine, create_engine, event, text
 
+from pipeline import databases
 from pipeline.databases import PATIENCE
 from pipeline.errors import StoreError
 from pipeline.execution import workers
@@ -218,6 +219,35 @@ def break_connections(postgresql: PostgreSQL, database: str) -> int:
     return len(postgresql.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {theirs}"))
 
 
+@pytest.mark.parametrize("command", ["tune", "run"])
+def test_mlflows_database_that_breaks_off_is_named(
+    postgresql: PostgreSQL, tmp_path: Path, command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Connections to MLflow's database break in the midst of a write, in a search or in training: one line about it.
+
+    MLflow undoes what it was at then, over another connection, and passes on the driver's error when that fails too.
+    """
+    settings = stores(postgresql, f"named_{command}")
+    if command == "run":
+        assert here(tmp_path, "tune", "small.yaml", **settings) == 0
+    struck = []
+
+    def strike(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if statement.startswith("INSERT INTO metrics") and not struck:
+            struck.append(break_connections(postgresql, f"named_{command}_mlflow"))
+
+    event.listen(Engine, "before_cursor_execute", strike)
+    try:
+        capfd.readouterr()
+        assert here(tmp_path, command, "small.yaml", **settings) == 1
+    finally:
+        event.remove(Engine, "before_cursor_execute", strike)
+    assert struck[0] > 1
+    said = capfd.readouterr().err.splitlines()[-1]
+    address = databases.shown(settings["MLFLOW_TRACKING_URI"])
+    assert said.startswith(f"photofinish: the tracking store {address} can't be used: "), said
+
+
 @contextlib.contextmanager
 def broken_connections(postgresql: PostgreSQL, database: str) -> Iterator[list[int]]:
     """Break all connections to a database again and again; counts them."""
@@ -408,6 +438,9 @@ def test_three_workers_share_a_search_and_one_dies(postgresql: PostgreSQL, tmp_p
     numbers_of_complete = {str(trial.number) for trial in complete}
     mirrored = [run.data.params["trial"] for run in runs if run.data.params["trial"] in numbers_of_complete]
     assert sorted(mirrored) == sorted(numbers_of_complete)
+    finished = {run.data.params["trial"] for run in runs if run.info.status == "FINISHED"}
+    own = {str(trial.number) for trial in by_worker[str(victim.pid)]}  # told, and killed before the run was closed
+    assert numbers_of_complete - own <= finished <= numbers_of_complete
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

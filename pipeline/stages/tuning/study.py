@@ -16,12 +16,13 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import optuna
@@ -37,6 +38,9 @@ from pipeline.interruption import deferred
 from pipeline.stages.tuning.proposals import FINISHED, PLACE, Proposed, Proposer, StoppingRule, by_place, quiet
 from pipeline.stages.tuning.spec import Dimension, Direction, SamplerName, TuningSpec
 from pipeline.stages.tuning.trials import TrialOutcome
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
 HEARTBEAT_SECONDS = 3
 GRACE_SECONDS = 10  # a worker that was silent for as long is dead, and its trials are given up
@@ -90,19 +94,11 @@ class Storage:
 
     @contextmanager
     def heartbeats(self) -> Iterator[None]:
-        """Tell other workers, from a thread, that the trials in work are alive.
-
-        Raises
-        ------
-        StoreError
-            When the storage fails meanwhile.
-        """
+        """Tell other workers, from a thread, that the trials in work are alive."""
         thread = threading.Thread(target=self._beat, daemon=True)
         thread.start()
         try:
             yield
-        except (optuna.exceptions.StorageInternalError, OperationalError) as error:
-            raise StoreError(_failure(self.url, error)) from error
         finally:
             self._stop.set()
             thread.join()
@@ -140,8 +136,25 @@ class Storage:
             connection.execute(update(HEARTBEATS).where(ours).values(heartbeat=func.now()))
 
 
+def _patient(method: Callable[Concatenate[Study, P], Result]) -> Callable[Concatenate[Study, P], Result]:
+    """Wait for a storage that went away, and tell in a line what else is wrong with it; a decorator."""
+    patient = databases.again_when_away(method)
+
+    @wraps(method)
+    def call(study: Study, /, *arguments: P.args, **keywords: P.kwargs) -> Result:
+        try:
+            return patient(study, *arguments, **keywords)
+        except (optuna.exceptions.StorageInternalError, OperationalError) as error:
+            raise StoreError(_failure(study.storage.url, error)) from error
+
+    return call
+
+
 class Study:
-    """One study of ours: asked in batches, told trial by trial."""
+    """One study of ours: asked in batches, told trial by trial.
+
+    All that reads or writes the storage raises `StoreError` when that fails, and goes on failing.
+    """
 
     def __init__(
         self,
@@ -166,7 +179,7 @@ class Study:
         self._before_asking: dict[int, int] | None = None  # the same, when asking began that hasn't come to its end
         self._study: optuna.Study | None = None
 
-    @databases.again_when_away
+    @_patient
     def check(self) -> None:
         """Make sure that the study can be made or continued, without making it.
 
@@ -179,7 +192,7 @@ class Study:
         if found is not None:
             self._check_identity(found)
 
-    @databases.again_when_away
+    @_patient
     @deferred()
     def open(self, *, fresh: bool = False) -> None:
         """Make the study, or take up the one there is; `fresh` deletes what it holds."""
@@ -194,7 +207,7 @@ class Study:
             if key not in known:
                 self._study.set_user_attr(key, value)
 
-    @databases.again_when_away
+    @_patient
     @deferred()
     def ask(self) -> Batch | None:
         """Take the next trials: those enqueued by hand first, then new ones, never more than are still to be had.
@@ -220,7 +233,7 @@ class Study:
                 return batch
             time.sleep(random.random() / 2)  # noqa: S311  # any number will do
 
-    @databases.again_when_away
+    @_patient
     def is_done(self) -> bool:
         """Whether all trials are finished; those of dead workers are given up on the way."""
         self._give_up_stale()
@@ -237,7 +250,7 @@ class Study:
         return self._proposer.batches_in_work
 
     @property
-    @databases.again_when_away
+    @_patient
     def finished(self) -> int:
         """Number of trials that count."""
         return sum(trial.state in FINISHED for trial in self._all_trials())
@@ -246,7 +259,7 @@ class Study:
         """Whether a trial was asked for here and waits to be told."""
         return number in self._trial_ids
 
-    @databases.again_when_away
+    @_patient
     @deferred()
     def tell(self, outcome: TrialOutcome, attributes: Mapping[str, Any]) -> bool:
         """Write what became of a trial; False when another worker has given it up meanwhile."""
@@ -272,7 +285,7 @@ class Study:
         del self._trial_ids[outcome.proposal.number]
         return is_ours
 
-    @databases.again_when_away
+    @_patient
     @deferred()
     def give_up(self, reason: str) -> None:
         """Mark the trials in work as failed, so that nobody waits for them."""
@@ -280,12 +293,12 @@ class Study:
             self._fail(trial_id, reason)
             del self._trial_ids[number]
 
-    @databases.again_when_away
+    @_patient
     def trials(self) -> list[Trial]:
         """Every trial that counts, in the order of their places; not those that were given up."""
         return [_value_of(trial) for trial in by_place(self._all_trials())]
 
-    @databases.again_when_away
+    @_patient
     def importances(self) -> dict[str, float]:
         """How much each hyperparameter matters for being among the best tenth (PED-ANOVA); shares of 1.
 
