@@ -20,7 +20,8 @@ from pipeline.cluster import Cluster, joined
 from pipeline.execution import map_tasks
 from pipeline.stages.generate import DatasetSpec, generate
 from pipeline.stages.split import SplitSpec, split
-from pipeline.stages.train import TrainTask, train
+from pipeline.stages.tasks import TrainTask
+from pipeline.stages.train import train
 from pipeline.stages.tune import settle
 from pipeline.training.spec import ModelSpec, TrainingSpec
 

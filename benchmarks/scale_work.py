@@ -167,7 +167,8 @@ def replay_runs(folder: Path, environment: Mapping[str, str], barrier: Barrier, 
     """Write one trained model run again and again, for so many seconds."""
     from pipeline.stages.evaluate import evaluate
     from pipeline.stages.reporting.run_pictures import RunPictures
-    from pipeline.stages.train import TrainTask, train
+    from pipeline.stages.tasks import TrainTask
+    from pipeline.stages.train import train
     from pipeline.stages.tune import settle
 
     experiment = load(write_experiment(folder, f"replay-{uuid.uuid4().hex[:8]}", [0], seeds=1))

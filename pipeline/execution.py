@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from pipeline.cluster import Cluster
+from pipeline.errors import BadInput
 from pipeline.processes import end_with
 
 Task = TypeVar("Task")
@@ -87,3 +88,20 @@ class _Later(Generic[Task, Result]):
 
     def result(self) -> Any:
         return self.function(self.task)
+
+
+def choose_device(asked: str) -> str:
+    """Resolve `auto` to CUDA where there is a device, else to the processor.
+
+    Raises
+    ------
+    BadInput
+        When CUDA is asked for and there is none.
+    """
+    import torch
+
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise BadInput("no CUDA device is available", field="--device", remedy="use --device cpu or auto")
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return asked

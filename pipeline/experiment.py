@@ -25,8 +25,8 @@ from pipeline.comparison.thresholds import HALF, ThresholdSpec
 from pipeline.errors import BadInput
 from pipeline.spec import Spec, may_be_empty
 from pipeline.stages.baselines.spec import KEY, EstimatorSpec
-from pipeline.stages.evaluate import metrics_of
 from pipeline.stages.generate import DatasetSpec, suggestion
+from pipeline.stages.metrics import metrics_of
 from pipeline.stages.split import SplitSpec
 from pipeline.stages.tables.spec import KEY as FILE
 from pipeline.stages.tables.spec import OF_SPLIT, OPENML, ColumnsSpec, OpenmlSpec, TableSpec

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.artifacts import Dataset, Search, Split
 from pipeline.comparison.thresholds import HALF, Goal
 from pipeline.errors import BadInput, naming_field
+from pipeline.execution import choose_device
 from pipeline.experiment import Experiment
 from pipeline.stages.baselines.fitting import Baseline, settle_baseline
 from pipeline.stages.baselines.spec import EstimatorSpec
@@ -17,7 +18,7 @@ from pipeline.stages.split import split
 from pipeline.stages.tables.openml import read_openml
 from pipeline.stages.tables.spec import OpenmlSpec, TableSpec
 from pipeline.stages.tables.table import read_dataset
-from pipeline.stages.train import TrainTask, check_memory, choose_device
+from pipeline.stages.tasks import TrainTask, check_memory
 from pipeline.stages.tune import Candidate, SearchPlan, best_candidate, largest_candidate, plan, settle
 from pipeline.walk import Options, Walk
 

@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 from pipeline.artifacts import EvaluatedModel, Search, Split, TrainedModel
 from pipeline.cluster import end_if_unwanted, joined
 from pipeline.errors import AllMembersFailed, StoreError
-from pipeline.execution import map_tasks, workers
+from pipeline.execution import choose_device, map_tasks, workers
 from pipeline.experiment import Experiment, to_yaml
 from pipeline.preparation import check_networks_fit, naming_file, prepare, settle_models, train_tasks, with_best
 from pipeline.stages.baselines.fitting import Baseline
@@ -29,16 +29,9 @@ from pipeline.stages.checks import Finding, check_data
 from pipeline.stages.evaluate import best_run, evaluate
 from pipeline.stages.identity import data_identity
 from pipeline.stages.ledger import RunKey, history_frame, ledger_frame, run_key, runs_frame
-from pipeline.stages.train import (
-    TrainTask,
-    choose_device,
-    population_identity,
-    receive,
-    send,
-    task_key,
-    train,
-    train_sent,
-)
+from pipeline.stages.sending import receive, send, train_sent
+from pipeline.stages.tasks import TrainTask, population_identity, task_key
+from pipeline.stages.train import train
 from pipeline.stages.tune import SearchPlan, tune
 from pipeline.stages.tune import connect as connect_storage
 from pipeline.training.sealed import discard_damaged
@@ -373,13 +366,7 @@ def _conclude(
     runs = runs_frame(progress.models, progress.run_ids, progress.origins)
     history = history_frame([model.trained for model in progress.models], progress.run_ids)
     ledger = ledger_frame(progress.models, progress.run_ids)
-    with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
-        folder = Path(name)
-        history.to_parquet(folder / "history.parquet", index=False)
-        if walk.options.reaches("evaluate"):
-            runs.to_csv(folder / "metrics.csv", index=False)
-            ledger.to_parquet(folder / "predictions.parquet", index=False)
-        comparison.write_tables(folder)
+    _write_tables(runs, history, ledger, comparison, walk)
     if all(model.trained.failure for model in progress.models):
         raise AllMembersFailed(
             f"all {len(runs)} model runs failed, the first with: {progress.models[0].trained.failure};"
@@ -391,14 +378,38 @@ def _conclude(
     finished = replace(finished, runs=runs, ledger=ledger, history=history, best=progress.best, looks=looks)
     if not walk.options.reaches("report"):
         return finished
+    source = _report_input(finished, experiment, progress, origin)
+    folder = write_report(source, walk)
+    comparison.write_report(folder)
+    comparison.write_verdicts(source.outcome)
+    return replace(finished, report=folder, outcome=source.outcome)
+
+
+def _write_tables(
+    runs: pd.DataFrame, history: pd.DataFrame, ledger: pd.DataFrame, comparison: ComparisonWriter, walk: Walk
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="photofinish-") as name:
+        folder = Path(name)
+        history.to_parquet(folder / "history.parquet", index=False)
+        if walk.options.reaches("evaluate"):
+            runs.to_csv(folder / "metrics.csv", index=False)
+            ledger.to_parquet(folder / "predictions.parquet", index=False)
+        comparison.write_tables(folder)
+
+
+def _report_input(finished: Finished, experiment: Experiment, progress: _Progress, origin: Provenance) -> ReportInput:
+    """Gather what the report is made of; `tracking.reader` reads the same back from the store."""
     from pipeline.stages.reporting.source import ReportInput, Representative, median_runs
 
+    assert finished.runs is not None
+    assert finished.ledger is not None
+    assert finished.history is not None
     trained = {run_key(model.trained): model.trained for model in progress.models}
-    medians = {
-        (dataset, model): (run_id, trained[dataset, model, seed, 0])
-        for (dataset, model), (seed, run_id) in median_runs(runs, finished.metrics).items()
-    }
-    source = ReportInput(
+    representatives = {}
+    for (dataset, model), (seed, run_id) in median_runs(finished.runs, finished.metrics).items():
+        median = trained[dataset, model, seed, 0]
+        representatives[dataset, model] = Representative(seed, run_id, median.network, median.snapshots)
+    return ReportInput(
         run_id=finished.run_id,
         name=experiment.name,
         question=experiment.question,
@@ -408,12 +419,10 @@ def _conclude(
         findings=finished.findings,
         resamples=experiment.resamples,
         shared_tables=experiment.shared_tables,
-        runs=runs,
-        ledger=ledger,
-        history=history,
-        representatives={
-            key: Representative(one.seed, run_id, one.network, one.snapshots) for key, (run_id, one) in medians.items()
-        },
+        runs=finished.runs,
+        ledger=finished.ledger,
+        history=finished.history,
+        representatives=representatives,
         provenance=origin.summary(),
         diff=origin.diff,
         experiment=to_yaml(experiment),
@@ -422,10 +431,6 @@ def _conclude(
         goal=experiment.threshold,
         looks=finished.looks,
     )
-    folder = write_report(source, walk)
-    comparison.write_report(folder)
-    comparison.write_verdicts(source.outcome)
-    return replace(finished, report=folder, outcome=source.outcome)
 
 
 def _sort(models: list[EvaluatedModel], experiment: Experiment) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.labels import predicted_labels
-from pipeline.stages.evaluate import class_probabilities
+from pipeline.stages.inference import class_probabilities
 from tests.conftest import Finished, finish, runs_of
 
 TEXT = """\

@@ -28,9 +28,10 @@ from sklearn.preprocessing import PolynomialFeatures
 from pipeline import NetworkClassifier, NetworkRegressor
 from pipeline.artifacts import Dataset
 from pipeline.errors import AllMembersFailed, BadInput
-from pipeline.stages.evaluate import predict
+from pipeline.stages.inference import predict
 from pipeline.stages.split import SplitSpec, split
-from pipeline.stages.train import TrainTask, train
+from pipeline.stages.tasks import TrainTask
+from pipeline.stages.train import train
 from pipeline.stages.tune import settle
 from pipeline.training.spec import ModelSpec
 from tests.conftest import REPOSITORY

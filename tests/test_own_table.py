@@ -21,7 +21,7 @@ import requests
 
 from pipeline.cli import main
 from pipeline.labels import predicted_labels
-from pipeline.stages.evaluate import class_probabilities
+from pipeline.stages.inference import class_probabilities
 from tests.conftest import Finished, finish
 from tests.making import customers
 from tests.serving import serving

@@ -7,36 +7,25 @@ watches the test rows too; the report says so.)
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.artifacts import (
-    EvaluatedModel,
-    FittedEstimator,
-    Floats,
-    Integers,
-    Network,
-    Part,
-    Split,
-    Task,
-    Threshold,
-    TrainedModel,
-)
-from pipeline.comparison.spec import ClassificationMetric, RegressionMetric
+from pipeline.artifacts import EvaluatedModel, FittedEstimator, Floats, Network, Part, Split, Threshold, TrainedModel
 from pipeline.comparison.thresholds import HALF, Goal, choose
-from pipeline.labels import predicted_labels
+from pipeline.stages.inference import class_probabilities, measure, predict
+from pipeline.stages.metrics import (
+    CLASSIFICATION_METRICS,
+    REGRESSION_METRICS,
+    classification_metric,
+    regression_metric,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CLASSIFICATION_METRICS: tuple[str, ...] = get_args(ClassificationMetric)
-REGRESSION_METRICS: tuple[str, ...] = get_args(RegressionMetric)
-_OF_PROBABILITIES = ("log_loss", "roc_auc", "average_precision")  # the others are of labels
-METRICS_VERSION = "1"  # raise it when a definition changes: runs of other versions aren't compared
 LATENCY_CALLS = 20
 
 
@@ -97,108 +86,6 @@ def _latency(split: Split, network: Network | FittedEstimator) -> float:
     return float(np.median(seconds))
 
 
-def metrics_of(task: Task) -> tuple[str, ...]:
-    """Names of the metrics that a target has; the first is the one shown unless another is asked for."""
-    return REGRESSION_METRICS if task == "regression" else CLASSIFICATION_METRICS
-
-
-def classification_metric(name: str, truth: Integers, probabilities: Floats, threshold: float = 0.5) -> float:
-    """One of the classification metrics, by scikit-learn.
-
-    Two classes: precision, recall, F1, ROC AUC and average precision are those of class 1, at a probability above the
-    threshold where labels are needed. More: the macro average, one-vs-rest for the last two. Balanced accuracy is the
-    mean recall of the classes that have rows; Matthews correlation lies in -1…1, and is Gorodkin's (2004) for more than
-    two classes. Where a class has no rows, ROC AUC is not a number; whatever else isn't defined counts as 0.
-
-    Parameters
-    ----------
-    truth:
-        Class indices, shape (rows,).
-    probabilities:
-        Shape (rows, classes).
-    threshold:
-        On the probability of class 1; of more than two classes the likeliest is taken.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of classes without rows; what they count as is said above
-        if name in _OF_PROBABILITIES:
-            return _probability_metric(name, truth, probabilities)
-        return _label_metric(name, truth, predicted_labels(probabilities, threshold), probabilities.shape[1])
-
-
-def _probability_metric(name: str, truth: Integers, probabilities: Floats) -> float:
-    from sklearn import metrics
-
-    classes = np.arange(probabilities.shape[1])
-    if name == "log_loss":
-        return float(metrics.log_loss(truth, probabilities, labels=classes))
-    if len(classes) == 2:
-        score = metrics.roc_auc_score if name == "roc_auc" else metrics.average_precision_score
-        return float(score(truth, probabilities[:, 1]))
-    if name == "roc_auc":
-        return float(metrics.roc_auc_score(truth, probabilities, multi_class="ovr", labels=classes))
-    return float(metrics.average_precision_score(truth[:, None] == classes, probabilities))
-
-
-def _label_metric(name: str, truth: Integers, labels: Integers, n_classes: int) -> float:
-    from sklearn import metrics
-
-    of_all = {
-        "accuracy": metrics.accuracy_score,
-        "balanced_accuracy": metrics.balanced_accuracy_score,
-        "mcc": metrics.matthews_corrcoef,
-    }
-    if name in of_all:
-        return float(of_all[name](truth, labels))
-    score = {"precision": metrics.precision_score, "recall": metrics.recall_score, "f1": metrics.f1_score}[name]
-    average = "binary" if n_classes == 2 else "macro"
-    return float(score(truth, labels, labels=np.arange(n_classes), average=average, zero_division=0))
-
-
-def regression_metric(name: str, truth: Floats, predicted: Floats) -> float:
-    """Mean absolute error, mean squared error or its root, in target units, or R²; both arrays (rows,)."""
-    from sklearn import metrics
-
-    functions = {
-        "mae": metrics.mean_absolute_error,
-        "mse": metrics.mean_squared_error,
-        "rmse": metrics.root_mean_squared_error,
-        "r2": metrics.r2_score,
-    }
-    return float(functions[name](truth, predicted))
-
-
-def predict(network: Network | FittedEstimator, split: Split, rows: Integers) -> Floats:
-    """Class probabilities (rows, classes), or a regression's predictions in target units (rows,)."""
-    return predict_table(network, split, split.dataset.features[rows])
-
-
-def predict_table(network: Network | FittedEstimator, split: Split, features: Floats) -> Floats:
-    """Predict for any features in original units (rows, features), as `predict` does for rows of the dataset."""
-    scaled, is_regression = split.scale_features(features), split.dataset.task == "regression"
-    if isinstance(network, FittedEstimator):
-        from pipeline.stages.baselines.fitting import scaled_predictions
-
-        answers = scaled_predictions(network, scaled.astype(np.float64))
-        return answers * split.target_scale + split.target_center if is_regression else answers
-    # Imported here: workers that only draw do without torch, which takes longer to import than most pictures to draw.
-    from pipeline.training.networks import predict_logits, probabilities
-
-    logits = predict_logits(network, scaled)
-    if is_regression:
-        predicted: Floats = logits[:, 0].astype(np.float64) * split.target_scale + split.target_center
-        return predicted
-    return probabilities(logits, split.dataset.task)
-
-
-def measure(name: str, network: Network | FittedEstimator, split: Split, rows: Integers) -> float:
-    """One metric of one network on some rows."""
-    truth, predicted = split.dataset.target[rows], predict(network, split, rows)
-    if split.dataset.task == "regression":
-        return regression_metric(name, truth.astype(np.float64), predicted)
-    return classification_metric(name, truth.astype(np.int64), predicted)
-
-
 def best_epoch(trained: TrainedModel) -> dict[str, float]:
     """Lowest loss on the monitored rows, and the (first) epoch it was reached in; nothing where there are no epochs."""
     losses = trained.history.validation_loss
@@ -220,13 +107,6 @@ def _last_loss(model: TrainedModel, split: Split) -> float:
         return float(losses[-1])
     metric = "mse" if split.dataset.task == "regression" else "log_loss"
     return measure(metric, model.network, split, split.rows(split.monitored))
-
-
-def class_probabilities(predictions: pd.DataFrame) -> Floats:
-    """Columns p_0 … p_k as an array, (rows, classes)."""
-    columns = [column for column in predictions.columns if column.startswith("p_")]
-    probabilities: Floats = predictions[columns].to_numpy(dtype=np.float64)
-    return probabilities
 
 
 def _threshold(split: Split, answers: Mapping[Part, Floats], goal: Goal) -> Threshold | None:

@@ -26,7 +26,7 @@ from pipeline.errors import BadInput, StoreError
 from pipeline.labels import predicted_labels
 from pipeline.raw_columns import features_of
 from pipeline.stages.baselines.storage import load_estimator
-from pipeline.stages.evaluate import predict_table
+from pipeline.stages.inference import predict_table
 from pipeline.stages.tables.blocks import raw_frames
 from pipeline.stages.tables.files import complain
 from pipeline.stages.trusted import load_trusted

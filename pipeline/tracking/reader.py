@@ -23,7 +23,8 @@ from pipeline.experiment import read_yaml, to_yaml
 from pipeline.stages.baselines.spec import KEY
 from pipeline.stages.baselines.storage import load_estimator
 from pipeline.stages.checks import check_data
-from pipeline.stages.evaluate import final_metrics, metrics_of
+from pipeline.stages.evaluate import final_metrics
+from pipeline.stages.metrics import metrics_of
 from pipeline.stages.reporting.source import ReportInput, Representative, median_runs
 from pipeline.tracking import records
 from pipeline.tracking.checksums import CHECKSUMS, load_checksums, verify
@@ -79,14 +80,7 @@ def read_comparison(run_id: str) -> ReportInput:
         try:
             experiment = check_experiment(read_yaml(folder / "experiment.yaml"), f"run {run_id}: experiment.yaml")
             splits = {name: load_split(name, folder / "data") for name in experiment.datasets}
-            runs = pd.read_csv(folder / "metrics.csv", keep_default_na=True, dtype={"reused_from": "str"})
-            ledger = pd.read_parquet(folder / "predictions.parquet")
-            if "threshold" not in ledger:  # made before there was a choice
-                ledger["threshold"] = runs["threshold_low"] = runs["threshold_high"] = 0.5
-            if "reused_from" not in runs:  # made before runs were reused
-                runs["reused_from"] = ""
-            runs = runs.fillna({"reused_from": ""})
-            runs = _with_later_metrics(runs, ledger, splits)
+            runs, ledger = _runs_and_ledger(folder, splits)
             history = pd.read_parquet(folder / "history.parquet")
             searches = load_searches(folder)
             provenance, changes = _provenance(folder)
@@ -115,12 +109,13 @@ def read_comparison(run_id: str) -> ReportInput:
         searches=searches,
         spec=experiment.compare,
         goal=experiment.threshold,
-        looks={
-            name: int(run.data.metrics[records.looks_metric(name)])
-            for name in splits
-            if records.looks_metric(name) in run.data.metrics
-        },
+        looks=_looks(run, splits),
     )
+
+
+def _looks(run: Run, datasets: Iterable[str]) -> dict[str, int]:
+    names = {name: records.looks_metric(name) for name in datasets}
+    return {name: int(run.data.metrics[metric]) for name, metric in names.items() if metric in run.data.metrics}
 
 
 def read_provenance(run: Run) -> Provenance:
@@ -134,6 +129,17 @@ def _provenance(folder: Path) -> tuple[dict[str, Any], str]:
     diff = folder / "uncommitted.diff"
     changes = diff.read_text(encoding="utf-8") if diff.is_file() else ""
     return json.loads((folder / "provenance.json").read_text(encoding="utf-8")), changes
+
+
+def _runs_and_ledger(folder: Path, splits: Mapping[str, Split]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return `metrics.csv` and `predictions.parquet`, with what was added to them since they were written."""
+    runs = pd.read_csv(folder / "metrics.csv", keep_default_na=True, dtype={"reused_from": "str"})
+    ledger = pd.read_parquet(folder / "predictions.parquet")
+    if "threshold" not in ledger:  # made before there was a choice
+        ledger["threshold"] = runs["threshold_low"] = runs["threshold_high"] = 0.5
+    if "reused_from" not in runs:  # made before runs were reused
+        runs["reused_from"] = ""
+    return _with_later_metrics(runs.fillna({"reused_from": ""}), ledger, splits), ledger
 
 
 def _with_later_metrics(runs: pd.DataFrame, ledger: pd.DataFrame, splits: Mapping[str, Split]) -> pd.DataFrame:

@@ -26,7 +26,7 @@ from pipeline.comparison.comparability import Terms, rows_digest, short
 from pipeline.comparison.outcome import Outcome
 from pipeline.experiment import Experiment
 from pipeline.stages.checks import Finding
-from pipeline.stages.evaluate import METRICS_VERSION
+from pipeline.stages.metrics import METRICS_VERSION
 from pipeline.stages.promote import Contender, Ruling
 from pipeline.tracking.descriptions import comparison_note, escaped, model_note
 

@@ -28,9 +28,9 @@ from pipeline.errors import StoreError
 from pipeline.interruption import deferred
 from pipeline.stages.baselines.fitting import Baseline
 from pipeline.stages.baselines.storage import load_estimator
-from pipeline.stages.evaluate import METRICS_VERSION, metrics_of
 from pipeline.stages.ledger import RunKey
-from pipeline.stages.train import TrainTask, task_fingerprint, task_key, task_params
+from pipeline.stages.metrics import METRICS_VERSION, metrics_of
+from pipeline.stages.tasks import TrainTask, task_fingerprint, task_key, task_params
 from pipeline.tracking import lease, records
 from pipeline.tracking.reader import artifacts, origin_of
 from pipeline.tracking.store import all_runs, experiment_ids, one_line

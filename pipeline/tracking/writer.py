@@ -31,7 +31,7 @@ from pipeline.interruption import deferred
 from pipeline.stages.baselines.storage import save_estimator
 from pipeline.stages.checks import Finding
 from pipeline.stages.ledger import RunKey
-from pipeline.stages.train import TrainTask
+from pipeline.stages.tasks import TrainTask
 from pipeline.stages.tune import SearchPlan
 from pipeline.tracking import lease, records
 from pipeline.tracking.afterwards import set_status_afterwards

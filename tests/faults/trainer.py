@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.stages.split import SplitSpec, split
-from pipeline.stages.train import TrainTask, train
+from pipeline.stages.tasks import TrainTask
+from pipeline.stages.train import train
 from pipeline.stages.tune import settle
 from pipeline.training import checkpoints
 from pipeline.training.population import Population

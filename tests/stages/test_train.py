@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.artifacts import Dataset, Floats, Split, TrainedModel
-from pipeline.comparison.thresholds import Goal
-from pipeline.stages.evaluate import predict
+from pipeline.stages.inference import predict
 from pipeline.stages.split import SplitSpec, split
-from pipeline.stages.train import TrainTask, fingerprint, receive, send, train, train_sent
-from pipeline.stages.tune import Candidate, settle
+from pipeline.stages.tasks import TrainTask
+from pipeline.stages.train import train
+from pipeline.stages.tune import settle
 from pipeline.training.spec import ModelSpec, TrainingSpec
 from tests.making import dataset
 
@@ -111,76 +109,12 @@ def test_progress_is_told_beside_the_snapshots(moons: Dataset) -> None:
         assert heard == list(range(1, 9))
 
 
-def test_what_was_trained_elsewhere_is_kept_here(moons: Dataset, tmp_path: Path) -> None:
-    """A machine that doesn't see the folder of checkpoints is sent what it holds, and sends back what belongs there."""
-    made = split(moons, SplitSpec())
-    task = TrainTask(made, settle(made, "m", model()), (0, 1), "cpu", checkpoints=tmp_path / "checkpoints/population")
-    folder = task.checkpoints
-    assert folder is not None
-    sent = send(task)
-    shutil.rmtree(tmp_path / "checkpoints")
-    trained = receive(train_sent(sent))
-    assert [bits(one) for one in trained] == [bits(one) for one in train(replace(task, checkpoints=None))]
-    assert list(folder.iterdir())
-    kept = send(task)
-    shutil.rmtree(tmp_path / "checkpoints")
-    again = train_sent(kept)
-    assert [one.started_at for one in again.models] == [one.started_at for one in trained]  # it wasn't trained again
-    assert not folder.exists()
-
-
-def test_folder_that_another_machine_sees_is_used_there(moons: Dataset, tmp_path: Path) -> None:
-    """Where a disk is shared checkpoints are kept on it, and don't travel."""
-    made = split(moons, SplitSpec())
-    task = TrainTask(made, settle(made, "m", model()), (0, 1), "cpu", checkpoints=tmp_path / "checkpoints/population")
-    returned = train_sent(send(task))
-    assert returned.files == {}
-    assert list(returned.folder.iterdir())
-
-
 def test_params_are_the_contracts(moons: Dataset) -> None:
     """Every parameter that the contract names is there, with depth and width read off hidden_units."""
     params = train_on(split(moons, SplitSpec()), model())[0].params
     contract = ("dataset", "model", "seed", "hidden_units", "depth", "width", "activation", "optimizer", "lr", "epochs")
     assert set(contract) <= set(params)
     assert (params["hidden_units"], params["depth"], params["width"], params["batch_size"]) == ([5], 1, 5, None)
-
-
-def test_fingerprint_changes_with_everything_that_determines_a_value(moons: Dataset) -> None:
-    """Data, weights, split, scaler, network, training, seed and a threshold's goal each change it; nothing else."""
-    made = split(moons, SplitSpec())
-    candidate = settle(made, "m", model())
-    base = fingerprint(made, candidate, 0)
-    other_data = dataset("moons", make="moons", n_samples=90, noise=0.31)
-    changed = {
-        fingerprint(split(other_data, SplitSpec()), candidate, 0),
-        fingerprint(split(moons, SplitSpec(random_state=1)), candidate, 0),
-        fingerprint(split(moons, SplitSpec(), 1), candidate, 0),
-        fingerprint(split(moons, SplitSpec(scaler="minmax")), candidate, 0),
-        fingerprint(made, replace(candidate, spec=model(lr=0.06)), 0),
-        fingerprint(made, replace(candidate, spec=model(epochs=9)), 0),
-        fingerprint(made, replace(candidate, spec=ModelSpec(hidden_units=(6,))), 0),
-        fingerprint(made, candidate, 1),
-        fingerprint(made, replace(candidate, spec=model(class_weight="balanced")), 0),
-        fingerprint(made, replace(candidate, spec=model(class_weight={"1": 2})), 0),
-        fingerprint(weighted(made, np.ones(90)), candidate, 0),
-        fingerprint(weighted(made, np.linspace(1, 2, 90)), candidate, 0),
-    }
-    assert len(changed) == 12
-    assert base not in changed
-    assert fingerprint(made, candidate, 0, Goal("f1")) not in {base, *changed}
-    three = split(dataset(make="blobs", n_samples=90, centers=3), SplitSpec())
-    assert fingerprint(three, candidate, 0, Goal("f1")) == fingerprint(three, candidate, 0)
-    renamed = Candidate("other", "name", candidate.spec, candidate.loss)
-    assert fingerprint(made, renamed, 0) == base
-
-
-def test_fingerprints_from_before_class_weights_hold(moons: Dataset) -> None:
-    """Where no class weights are given they have no part in the fingerprint, so runs stored before them are reused."""
-    made = split(moons, SplitSpec())
-    assert "class_weight" not in str(model().identity())
-    given = [fingerprint(made, settle(made, "m", model(**none)), 0) for none in ({}, {"class_weight": None})]
-    assert given[0] == given[1]
 
 
 def test_weights_change_training_and_no_other_measure() -> None:

@@ -20,9 +20,10 @@ from sklearn import metrics
 from pipeline.artifacts import Search, Split, Trial
 from pipeline.errors import AllMembersFailed, BadInput
 from pipeline.execution import workers
-from pipeline.stages.evaluate import predict
+from pipeline.stages.inference import predict
 from pipeline.stages.split import SplitSpec, split
-from pipeline.stages.train import TrainTask, train
+from pipeline.stages.tasks import TrainTask
+from pipeline.stages.train import train
 from pipeline.stages.tune import Candidate, SearchPlan, best_candidate, connect, edges, plan, tune
 from pipeline.stages.tuning.proposals import StoppingRule
 from pipeline.stages.tuning.spec import Dimension, TunableModelSpec, configure

@@ -13,7 +13,8 @@ from pipeline.stages.evaluate import evaluate
 from pipeline.stages.ledger import ledger_frame, run_key, runs_frame
 from pipeline.stages.reporting.verdict_tables import conclusions, sentences, verdict_rows
 from pipeline.stages.split import SplitSpec, split
-from pipeline.stages.train import TrainTask, train
+from pipeline.stages.tasks import TrainTask
+from pipeline.stages.train import train
 from pipeline.stages.tune import settle
 from pipeline.stages.verdict import forest_frame, known_truth, noise_frame, verdict
 from pipeline.training.spec import ModelSpec

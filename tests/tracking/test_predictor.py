@@ -14,7 +14,7 @@ import skops.io
 
 from pipeline.cli import main
 from pipeline.labels import predicted_labels
-from pipeline.stages.evaluate import class_probabilities
+from pipeline.stages.inference import class_probabilities
 from pipeline.tracking.store import connect
 from tests.conftest import Finished
 from tests.making import customers

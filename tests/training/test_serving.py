@@ -6,9 +6,10 @@ import torch
 
 from pipeline.artifacts import Split, TrainedModel
 from pipeline.labels import predicted_labels
-from pipeline.stages.evaluate import predict
+from pipeline.stages.inference import predict
 from pipeline.stages.split import SplitSpec, split
-from pipeline.stages.train import TrainTask, train
+from pipeline.stages.tasks import TrainTask
+from pipeline.stages.train import train
 from pipeline.stages.tune import settle
 from pipeline.training.serving import ServableModel
 from pipeline.training.spec import ModelSpec, TrainingSpec

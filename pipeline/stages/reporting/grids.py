@@ -6,7 +6,7 @@ from pipeline.artifacts import FittedEstimator, Network, Split
 from pipeline.comparison.ceilings import law_of
 from pipeline.figures.boundaries import BayesRule, Boundary
 from pipeline.planes import grid, grid_points
-from pipeline.stages.evaluate import predict_table
+from pipeline.stages.inference import predict_table
 
 
 def boundary_of(

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.artifacts import Floats, Integers
 from pipeline.figures import importance
 from pipeline.planes import is_plane
-from pipeline.stages.evaluate import predict_table
+from pipeline.stages.inference import predict_table
 from pipeline.stages.reporting import findings
 from pipeline.stages.reporting.picture import Picture
 from pipeline.stages.reporting.source import ReportInput

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.artifacts import FittedEstimator, Floats, Integers, Singles, Split
 from pipeline.labels import predicted_labels, threshold_text
-from pipeline.stages.evaluate import predict
+from pipeline.stages.inference import predict
 from pipeline.stages.reporting.source import ReportInput, Representative
 
 ROWS = 5

@@ -13,7 +13,7 @@ from pipeline.figures.boundaries import percent, points_frame
 from pipeline.figures.small import SmallBoundary, SmallConfusion
 from pipeline.labels import predicted_labels
 from pipeline.planes import is_plane
-from pipeline.stages.evaluate import class_probabilities
+from pipeline.stages.inference import class_probabilities
 from pipeline.stages.reporting.grids import boundary_of
 
 DOTS_PER_INCH = 100

@@ -13,7 +13,7 @@ from pipeline.figures import slices
 from pipeline.figures.boundaries import Boundary
 from pipeline.figures.importance import shared_importance
 from pipeline.figures.slices import Slice
-from pipeline.stages.evaluate import predict_table
+from pipeline.stages.inference import predict_table
 from pipeline.stages.reporting import findings
 from pipeline.stages.reporting.picture import Picture, labelled
 from pipeline.stages.reporting.source import ReportInput

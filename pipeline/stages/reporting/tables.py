@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.artifacts import Search
 from pipeline.figures import classes
-from pipeline.stages.evaluate import CLASSIFICATION_METRICS
+from pipeline.stages.metrics import CLASSIFICATION_METRICS
 from pipeline.stages.reporting.notes import edge_notes
 from pipeline.stages.reporting.source import ReportInput
 from pipeline.units import metric_name, value_text

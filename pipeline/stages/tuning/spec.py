@@ -19,7 +19,7 @@ from pydantic import (
 from pipeline.artifacts import Task
 from pipeline.errors import BadInput
 from pipeline.spec import Spec, may_be_empty
-from pipeline.stages.evaluate import CLASSIFICATION_METRICS, REGRESSION_METRICS, metrics_of
+from pipeline.stages.metrics import CLASSIFICATION_METRICS, REGRESSION_METRICS, metrics_of
 from pipeline.training.spec import ActivationName, ModelSpec, OptimizerName, TrainingSpec
 
 Value = int | float | str | None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pipeline.artifacts import History, Network, Split
-from pipeline.stages.evaluate import measure
+from pipeline.stages.inference import measure
 from pipeline.stages.populations import population_member, population_rows, population_shape, training_rows
 from pipeline.training.spec import LossName, ModelSpec
 

@@ -6,9 +6,11 @@ import pytest
 from pipeline.artifacts import FittedEstimator, Split, TrainedModel
 from pipeline.stages.baselines.fitting import settle_baseline
 from pipeline.stages.baselines.spec import EstimatorSpec
-from pipeline.stages.evaluate import evaluate, predict
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.inference import predict
 from pipeline.stages.split import SplitSpec, split
-from pipeline.stages.train import TrainTask, check_memory, train
+from pipeline.stages.tasks import TrainTask, check_memory
+from pipeline.stages.train import train
 from tests.making import dataset
 
 

@@ -11,7 +11,8 @@ from pipeline.stages.evaluate import evaluate
 from pipeline.stages.ledger import history_frame, ledger_frame, run_key, runs_frame
 from pipeline.stages.reporting.source import ReportInput, Representative, median_runs
 from pipeline.stages.split import SplitSpec, split
-from pipeline.stages.train import TrainTask, train
+from pipeline.stages.tasks import TrainTask
+from pipeline.stages.train import train
 from pipeline.stages.tune import settle
 
 NETWORKS = {"linear": {"hidden_units": []}, "relu": {"hidden_units": [6]}}

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import log_loss, mean_absolute_error
 
 from pipeline.artifacts import Task
-from pipeline.stages.evaluate import predict_table
+from pipeline.stages.inference import predict_table
 from pipeline.stages.reporting.importance_pictures import MOST_ROWS, importance_pictures, importances
 from pipeline.stages.reporting.pictures import all_pictures
 from tests.making import dataset, mixed_dataset
