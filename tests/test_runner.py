@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.cli import main
-from tests.conftest import RESAMPLED, Finished, finish, runs_of, wait_for_runs
+from tests.conftest import REPOSITORY, RESAMPLED, Finished, finish, runs_of, wait_for_runs
 from tests.faults.making import ENDLESS, start
 
 CHANCE = ["run_id", "train_seconds", "predict_seconds"]  # columns that differ from run to run
@@ -31,6 +31,14 @@ def test_until_stops_after_a_stage(stage: str, children: int, marked: int, works
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert sum(run.data.tags.get("photofinish.status") == "complete" for run in runs) == marked
     assert not Path("reports").exists()
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "digits", "wine"])
+def test_questions_about_scikit_learns_tables_are_answered(name: str, workspace: Path) -> None:
+    """The files in experiments/ that are neither classics nor the default one run as they are, up to their numbers."""
+    path = str(REPOSITORY / "experiments" / f"{name}.yaml")
+    assert main(["run", path, "--until", "evaluate", "--seeds", "1", "--set", "training.epochs=2"]) == 0
+    assert roles(workspace)["model"] == 4
 
 
 @pytest.mark.slow
