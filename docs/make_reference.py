@@ -73,7 +73,7 @@ def page() -> str:
     sections = [(told["title"], told), *((part["title"], part) for part in _parts(told, told["$defs"]))]
     files = "\n".join(_section(title, part, told["$defs"]) for title, part in sections)
     variables = _table(("variable", "default", "meaning"), [(f"`{name}`", *others) for name, *others in VARIABLES])
-    commands = "\n".join(_commands(cli._parser()))
+    commands = "\n".join(_commands(cli.make_parser()))
     return f"{OPENING}\n{files}\n{COMMANDS}\n{commands}\n{ENVIRONMENT}\n{variables}"
 
 

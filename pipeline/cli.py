@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     interruption.install()
     _end_with_mlflow_run()
     try:
-        options = _parser().parse_args(arguments)
+        options = make_parser().parse_args(arguments)
         options.command(options)
     except PhotofinishError as error:
         _say(str(error))
@@ -180,7 +180,8 @@ class _Parser(argparse.ArgumentParser):
         raise BadInput(message, remedy=f"see {self.prog} --help")
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return what takes a command line apart; docs/reference.md is made of it too."""
     parser = _Parser(prog="photofinish", description="Compare models, and say whether the difference is real.")
     parser.add_argument("--version", action="version", version=f"photofinish {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

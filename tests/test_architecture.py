@@ -115,7 +115,7 @@ def test_pins_are_exact_where_files_and_numbers_depend_on_them() -> None:
 
 def test_mlproject_entry_points_are_commands_that_parse() -> None:
     """Every entry point of MLproject is a command line that the parser takes with the defaults."""
-    from pipeline.cli import _parser
+    from pipeline.cli import make_parser
 
     project = YAML(typ="safe").load((REPOSITORY / "MLproject").read_text(encoding="utf-8"))
     points = project["entry_points"]
@@ -124,7 +124,7 @@ def test_mlproject_entry_points_are_commands_that_parse() -> None:
         defaults = {name: spec["default"] for name, spec in point["parameters"].items()}
         words = point["command"].format(**defaults).split()
         assert words[:3] == ["python", "-m", "pipeline"]
-        _parser().parse_args(words[3:])
+        make_parser().parse_args(words[3:])
         assert (REPOSITORY / defaults["experiment"]).is_file()
 
 

@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline import schema
-from pipeline.cli import _parser, main
+from pipeline.cli import main, make_parser
 from pipeline.experiment import check, find
 from tests.conftest import REPOSITORY, Finished
 
@@ -69,7 +69,7 @@ def test_commands_in_the_docs_are_taken(page: Path, monkeypatch: pytest.MonkeyPa
     """The parser takes every command line of ours, and experiments are there; only `x.yaml` is the reader's own."""
     monkeypatch.chdir(REPOSITORY)
     for words in commands(page):
-        options = _parser().parse_args(words)
+        options = make_parser().parse_args(words)
         if words[0] in ("run", "tune") and not re.fullmatch(r"\w+\.yaml", options.experiment):
             find(options.experiment)
 

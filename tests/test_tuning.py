@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from importlib.util import find_spec
 from pathlib import Path
 
 import optuna
@@ -261,10 +260,9 @@ def test_workers_on_one_storage_share_the_trials(tmp_path: Path) -> None:
             ["tune", "tiny.yaml", "--set", "split.validation_size=0"],
             ["tiny.yaml: models.linear.tuning", "tuning.folds"],
         ),
-        pytest.param(
+        (
             ["tune", "tiny.yaml", "--set", "tuning.sampler=cmaes"],
             ["models.linear.tuning.sampler", "pip install cmaes"],
-            marks=pytest.mark.skipif(find_spec("cmaes") is not None, reason="cmaes is installed"),
         ),
         (
             ["run", "tiny.yaml", "--memory", "1", "--set", "tuning.space.width=[2,90000]"],
@@ -273,9 +271,14 @@ def test_workers_on_one_storage_share_the_trials(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_creates_nothing(
-    tuned: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], parts: list[str]
+    tuned: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    parts: list[str],
 ) -> None:
     """One line, exit code 2, and neither a tracking store nor a study."""
+    monkeypatch.setitem(sys.modules, "cmaes", None)  # as where it isn't installed
     (tuned / "plain.yaml").write_text(TINY, encoding="utf-8")
     assert main(arguments) == 2
     line = capsys.readouterr().err

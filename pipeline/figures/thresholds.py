@@ -43,8 +43,8 @@ def threshold_frame(ledger: pd.DataFrame, class_names: Sequence[str], part: str,
     pandas.DataFrame
         model, seed, class (of two classes the second alone), threshold (`points` of them from 0 to 1), precision,
         recall, f1, accuracy, chosen (the threshold of the run's labels, on every row). A row is positive when its
-        probability is at least the threshold. Precision is NaN where nothing is positive, recall where no row is of
-        the class.
+        probability lies above the threshold, as labels are made. Precision is NaN where nothing is positive, recall
+        where no row is of the class.
 
     Raises
     ------
@@ -56,10 +56,10 @@ def threshold_frame(ledger: pd.DataFrame, class_names: Sequence[str], part: str,
 
 
 def _measured(contest: Contest, grid: Floats) -> pd.DataFrame:
-    """Count by bisection: of sorted scores, those from a threshold's place on are positive."""
+    """Count by bisection: of sorted scores, those after a threshold's place are positive."""
     hits, misses = (np.sort(contest.scores[contest.truth == value]) for value in (1, 0))
-    true_positives = len(hits) - np.searchsorted(hits, grid)
-    false_positives = len(misses) - np.searchsorted(misses, grid)
+    true_positives = len(hits) - np.searchsorted(hits, grid, side="right")
+    false_positives = len(misses) - np.searchsorted(misses, grid, side="right")
     positives = true_positives + false_positives
     right = true_positives + len(misses) - false_positives
     columns = {

@@ -12,7 +12,7 @@ HALF = {"relu": (0.5, 0.5)}  # the interval of a fixed threshold
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_scores_are_those_of_sklearn(n_classes: int) -> None:
-    """Scores at every threshold equal sklearn's for the rows of at least that probability, undefined ones NaN."""
+    """Scores at every threshold equal sklearn's for the rows above it, undefined ones NaN."""
     ledger = make_ledger(["relu"], n_classes=n_classes, n_seeds=2)
     ledger["p_1"] = ledger["p_1"].round(1)  # so that thresholds and probabilities tie
     names = [f"class {label}" for label in range(n_classes)]
@@ -21,7 +21,7 @@ def test_scores_are_those_of_sklearn(n_classes: int) -> None:
     for (seed, name, threshold), row in frame.iterrows():
         label = names.index(name)
         rows = ledger[(ledger["seed"] == seed) & (ledger["split"] == "test")]
-        truth, positive = rows["label"] == label, rows[f"p_{label}"] >= threshold
+        truth, positive = rows["label"] == label, rows[f"p_{label}"] > threshold
         assert row["accuracy"] == pytest.approx(accuracy_score(truth, positive))
         for score, measure in ((precision_score, "precision"), (recall_score, "recall"), (f1_score, "f1")):
             assert row[measure] == pytest.approx(score(truth, positive, zero_division=np.nan), nan_ok=True)

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -316,13 +315,7 @@ def test_searches_of_other_seeds_differ(url: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "sampler",
-    [
-        "tpe",
-        "random",
-        "gp",
-        "grid",
-        pytest.param("cmaes", marks=pytest.mark.skipif(find_spec("cmaes") is None, reason="cmaes is not installed")),
-    ],
+    ["tpe", "random", "gp", "grid", "cmaes"],
 )
 @pytest.mark.parametrize("pruner", ["median", "hyperband", "none"])
 def test_every_sampler_and_pruner(url: str, sampler: str, pruner: str) -> None:
