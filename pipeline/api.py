@@ -199,6 +199,9 @@ def verdict(
     Traceback (most recent call last):
     pipeline.errors.BadInput: baseline: with seed 0 lacks row 150, which other runs have; compare the same rows
     """
+    for field, given in (("model", model), ("baseline", baseline)):
+        if not isinstance(given, str | Path) and not hasattr(given, "columns"):
+            raise BadInput(f"{given!r} is no table", field=field, remedy="give a DataFrame, or the path of a file")
     try:
         spec = CompareSpec(metric=metric, alpha=alpha, equivalence=equivalence)
     except ValidationError as error:

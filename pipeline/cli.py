@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -121,8 +122,12 @@ def report_command(options: argparse.Namespace) -> None:
 
 def _run_id(target: str) -> str:
     """Return the run id that is meant: of an experiment that of its newest comparison."""
-    if _looks_like_run_id(target):
-        return target
+    if re.fullmatch("[0-9a-f]{8,32}", target):
+        from pipeline.tracking.compared import find_comparison
+        from pipeline.tracking.store import connect
+
+        run_id: str = find_comparison(connect(), target).info.run_id
+        return run_id
     from pipeline.experiment import find, read_yaml
 
     name = str(read_yaml(find(target)).get("name", target))
@@ -292,10 +297,6 @@ def _mebibytes(text: str) -> int:
 def _count(text: str) -> int | None:
     # MLproject parameters always have a value, so one of them has to mean "none given".
     return None if text == "file" else _positive(text)
-
-
-def _looks_like_run_id(text: str) -> bool:
-    return len(text) == 32 and set(text) <= set("0123456789abcdef")
 
 
 def _say(line: str) -> None:

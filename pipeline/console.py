@@ -254,6 +254,7 @@ def compare_addresses(finished: Finished, base: str = DEFAULT_UI) -> dict[str, s
 
 
 def _show_runs(finished: Finished) -> None:
+    _say(f"run       {finished.run_id}")
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if uri.startswith("http"):
         base = databases.shown(uri).rstrip("/")

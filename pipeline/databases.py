@@ -200,13 +200,19 @@ def make_whole(url: str, make: Callable[[str], None]) -> None:
     from sqlalchemy.engine import make_url
 
     file = _file(url)
-    if file is None or not file.parent.is_dir() or (file.exists() and file.stat().st_size):
+    if file is None or not file.parent.is_dir() or not is_missing(url):
         return
     with tempfile.TemporaryDirectory(prefix="photofinish-") as folder:
         made = Path(folder) / file.name
         make(make_url(url).set(database=str(made)).render_as_string(hide_password=False))
         with set_aside(file) as aside:
             shutil.copyfile(made, aside)
+
+
+def is_missing(url: str) -> bool:
+    """Whether an address is that of a file of SQLite that isn't there, or is empty."""
+    file = _file(url)
+    return file is not None and not (file.exists() and file.stat().st_size)
 
 
 def _file(url: str) -> Path | None:

@@ -300,7 +300,8 @@ def find(experiment: str, folder: Path = FOLDER) -> Path:
             raise BadInput(f"fits {' and '.join(map(str, found))}", file=experiment, remedy="give the path")
     if path.is_dir():
         raise BadInput("is a directory", file=experiment, remedy="give the YAML file itself")
-    remedy = suggestion(path.stem, [file.stem for file in catalogue(folder)]) if catalogue(folder) else "check the path"
+    known = [file.stem for file in catalogue(folder)]
+    remedy = suggestion(path.stem, known) if known else f"check the path, or run it where your {folder}/ lies"
     raise BadInput("no such experiment", file=experiment, remedy=remedy)
 
 
@@ -381,8 +382,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise BadInput(f"can't be read: {error.strerror}", file=str(path)) from error
     except MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        problem = str(error.problem or error).splitlines()[0]
-        raise BadInput(f"{line}{problem}", file=str(path), remedy="correct the YAML") from error
+        problem, remedy = _of_layout(str(error.problem or error).splitlines()[0])
+        raise BadInput(f"{line}{problem}", file=str(path), remedy=remedy) from error
     except YAMLError as error:
         raise BadInput(str(error).splitlines()[0], file=str(path), remedy="correct the YAML") from error
     if not isinstance(tree, dict):
@@ -390,6 +391,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
             "holds no mapping of keys to values", file=str(path), remedy="start with name:, datasets:, models:"
         )
     return tree
+
+
+def _of_layout(problem: str) -> tuple[str, str]:
+    """Put what a YAML reader finds into a writer's words where these are other ones; returns problem and remedy."""
+    if "<block" in problem:
+        return "is indented otherwise than what it stands beside", "align it"
+    if "'\\t'" in problem:
+        return "is indented by a tab", "use spaces"
+    return problem, "correct the YAML"
 
 
 def to_yaml(experiment: Experiment) -> str:
@@ -458,7 +468,9 @@ def _with_tuning(models: Any, tuning: Any) -> Any:
 
 
 def _seed_list(seeds: Any) -> Any:
-    if isinstance(seeds, int) and not isinstance(seeds, bool):
+    if isinstance(seeds, bool | str | float):
+        raise BadInput(f"{seeds!r} can't be used", field="seeds", remedy="give a whole number, or a list of them")
+    if isinstance(seeds, int):
         if seeds < 1:
             raise BadInput(f"{seeds} is not a number of seeds", field="seeds", remedy="give 1 or more, or a list")
         return list(range(seeds))

@@ -55,8 +55,8 @@ class Options:
         for name, value, known in (("until", self.until, STAGES), ("device", self.device, DEVICES)):
             if value not in known:
                 raise BadInput(f"{value!r} can't be used", field=name, remedy=f"give {', '.join(known)}")
-        if self.jobs < 1:
-            raise BadInput(f"{self.jobs} processes can't work", field="jobs", remedy="give 1 or more")
+        if not isinstance(self.jobs, int) or self.jobs < 1:
+            raise BadInput(f"{self.jobs!r} processes can't work", field="jobs", remedy="give 1 or more")
         if self.cluster and self.jobs > 1:
             raise BadInput(
                 f"{self.cluster} with jobs {self.jobs}",

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shlex
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -218,13 +222,25 @@ def own_tables(once: Once) -> Finished:
 
 @pytest.fixture(scope="session")
 def default_run(once: Once) -> Path:
-    """The folder of `photofinish run linear_vs_relu`, done once."""
+    """The folder of the default experiment, run once by the README's first command, less the installation."""
 
     def make(folder: Path) -> None:
+        copy_project(folder)
+        shutil.copytree(REPOSITORY / "experiments", folder / "experiments")
+        readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+        (command,) = re.findall(r"^pip install -e \. && (mlflow run .*)$", readme, re.MULTILINE)
         with own_store(folder):
-            assert main(["run", DEFAULT, "--jobs", "2"]) == 0
+            path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+            subprocess.run(shlex.split(command), env={**os.environ, "PATH": path}, check=True, capture_output=True)
 
     return once("default_run", make)
+
+
+def copy_project(folder: Path) -> None:
+    """Put into a folder what `mlflow run .` needs, so that store and reports come to lie there."""
+    for name in ("MLproject", "conda.yaml"):
+        shutil.copy(REPOSITORY / name, folder)
+    shutil.copytree(REPOSITORY / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
 
 
 @contextlib.contextmanager

@@ -135,6 +135,8 @@ def test_bad_input_is_one_line(tiny: dict[str, object], workspace: Path) -> None
         ),
         "until: 'evaluated' can't be used; give generate, split": lambda: pipeline.run(tiny, until="evaluated"),  # type: ignore[arg-type]
         "jobs: 0 processes can't work; give 1 or more": lambda: pipeline.run(tiny, jobs=0),
+        "jobs: '2' processes can't work; give 1 or more": lambda: pipeline.run(tiny, jobs="2"),  # type: ignore[arg-type]
+        "model: 1 is no table; give a DataFrame, or the path of a file": lambda: pipeline.verdict(1, 2),  # type: ignore[arg-type]
         "metric: 'acuracy' can't be used; should be 'accuracy'": lambda: pipeline.verdict(
             "a.csv", "b.csv", metric="acuracy"
         ),  # type: ignore[arg-type]

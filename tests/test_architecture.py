@@ -120,11 +120,12 @@ def test_mlproject_entry_points_are_commands_that_parse() -> None:
     project = YAML(typ="safe").load((REPOSITORY / "MLproject").read_text(encoding="utf-8"))
     points = project["entry_points"]
     assert set(points) == {"main", "generate", "split", "tune", "train", "evaluate", "report"}
-    for point in points.values():
+    for name, point in points.items():
         defaults = {name: spec["default"] for name, spec in point["parameters"].items()}
         words = point["command"].format(**defaults).split()
         assert words[:3] == ["python", "-m", "pipeline"]
-        make_parser().parse_args(words[3:])
+        options = make_parser().parse_args(words[3:])
+        assert getattr(options, "until", name) == ("report" if name == "main" else name)
         assert (REPOSITORY / defaults["experiment"]).is_file()
 
 

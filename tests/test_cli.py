@@ -110,6 +110,10 @@ BAD_FILES = {
         ["datasets.a/b", "can't be a name"],
     ),
     "key twice": (f"name: x\nname: y\n{SIZES}", ["line 2", "duplicate key"]),
+    "seeds as text": (f'name: x\n{SIZES}seeds: "3"\n', ["seeds: '3' can't be used; give a whole number, or a list"]),
+    "seeds as a truth": (f"name: x\n{SIZES}seeds: true\n", ["seeds: True can't be used; give a whole number"]),
+    "indented otherwise": (f"name: x\n{SIZES} seeds: 3\n", ["line", "is indented otherwise"]),
+    "a tab": (f"name: x\n\t{SIZES}", ["line 2: is indented by a tab; use spaces"]),
     "no YAML": ("name: [x\n", ["line", "correct the YAML"]),
     "no mapping": ("- a\n- b\n", ["no mapping"]),
     "an object in the YAML": ("name: !!python/object:os.system x\n", ["tag", "correct the YAML"]),
@@ -219,10 +223,14 @@ def test_bad_file_gets_one_line_and_nothing_is_created(
     assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]
 
 
+NO_STORE = ["there is no tracking store at sqlite:////", "mlflow.db; go to the folder", "MLFLOW_TRACKING_URI"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["run", "nowhere"], ["nowhere", "no such experiment"]),
+        (["run", "nowhere"], ["run it where your experiments/ lies"]),
         (["run", "."], ["directory"]),
         (["run", "tiny.yaml", "--set", "training.lr"], ["--set", "KEY=VALUE"]),
         (["run", "tiny.yaml", "--set", "training.lr=-1"], ["training.lr", "-1"]),
@@ -238,6 +246,13 @@ def test_bad_file_gets_one_line_and_nothing_is_created(
             ["run", "tiny.yaml", "--memory", "1", "--set", "models.relu.hidden_units=[2000]"],
             ["--memory", "1 MiB are too few for one network of 2001 units"],
         ),
+        (["report", "0" * 32], NO_STORE),
+        (["report", "0" * 8], NO_STORE),
+        (["report", "tiny.yaml"], NO_STORE),
+        (["report", "--compare", "0" * 8, "1" * 8], NO_STORE),
+        (["compare", "0" * 32, "1" * 32], NO_STORE),
+        (["promote", "0" * 8], NO_STORE),
+        (["predict", "models:/tiny@champion", "tiny.csv"], NO_STORE),
         (["compare"], ["RUN_ID"]),
         (["compare", "1a2b3c4d", "relu"], ["relu: is no run id", "32 digits"]),
         (["compare", "1a2b3c4d", "1a2b3c4d"], ["1a2b3c4d: is the only run named", "two different ones"]),

@@ -15,11 +15,61 @@ from ruamel.yaml import YAML
 from pipeline import schema
 from pipeline.cli import main, make_parser
 from pipeline.experiment import check, find
-from tests.conftest import REPOSITORY, Finished
+from tests.conftest import REPOSITORY, Finished, runs_of
 
 REFERENCE = runpy.run_path(str(REPOSITORY / "docs/make_reference.py"))
 PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
 README = REPOSITORY / "README.md"
+# Each command line of the README → the test that runs it, with other names and less to do where that is all the same.
+RUN_BY = {
+    "pip install -e . && mlflow run . --env-manager local": (
+        "test_default_experiment.py::test_default_experiment_tells_its_story"
+    ),
+    "mlflow run .": "test_default_experiment.py::test_default_experiment_tells_its_story",
+    "mlflow run . -P experiment=moons-logistic -P seeds=3 -P jobs=2": "test_mlflow_run.py::test_main_entry_point",
+    "mlflow ui": "test_mlflow_ui.py::test_compare_page_shows_both_curves_and_both_pictures",
+    "mlflow models serve -m runs:/RUN_ID/model --env-manager local": (
+        "test_own_table.py::test_the_champion_is_served_without_photofinish"
+    ),
+    "mlflow models serve -m models:/churn-churn@champion --env-manager local --port 5001": (
+        "test_own_table.py::test_the_champion_is_served_without_photofinish"
+    ),
+    "mlflow models serve": "test_own_table.py::test_the_champion_is_served_without_photofinish",
+    "photofinish run mine": "test_docs.py::test_the_readmes_own_experiment_can_be_followed",
+    "photofinish run mine --seeds 3 --set training.epochs=50 --set datasets.noisy.noise=0.2": (
+        "test_docs.py::test_the_readmes_own_experiment_can_be_followed"
+    ),
+    "photofinish run mine --until split": "test_docs.py::test_the_readmes_own_experiment_can_be_followed",
+    "photofinish tune linear_vs_relu --trials 40 --jobs 2": (
+        "test_tuning.py::test_tune_searches_and_trains_nothing_else"
+    ),
+    "optuna best-trial --study-name linear_vs_relu/moons/relu --storage sqlite:///optuna.db": (
+        "test_tuning.py::test_optunas_own_command_line_reads_the_studies"
+    ),
+    "optuna create-study": "test_tuning.py::test_study_made_by_hand_is_continued",
+    "photofinish report linear_vs_relu": (
+        "tracking/test_contract.py::test_report_of_an_experiment_takes_its_newest_comparison"
+    ),
+    "photofinish report RUN_ID --svg": "tracking/test_contract.py::test_pictures_are_the_same_whoever_draws_them",
+    "photofinish report --compare RUN_ID RUN_ID": "tracking/test_compared.py::test_two_comparisons_side_by_side",
+    "photofinish compare RUN_ID RUN_ID…": "tracking/test_compared.py::test_the_comparing_is_a_run_of_its_own",
+    "photofinish promote RUN_ID": "tracking/test_registry.py::test_a_better_model_becomes_champion",
+    "photofinish predict RUN_ID table.csv": "test_own_table.py::test_a_model_goes_by_many_names_and_to_many_files",
+    "photofinish predict models:/churn-churn@champion new_customers.csv --out predictions.csv": (
+        "test_own_table.py::test_a_model_goes_by_many_names_and_to_many_files"
+    ),
+    "photofinish schema": "test_schema.py::test_the_committed_schema_is_the_printed_one",
+    "mlflow server": "scale/test_server.py::test_with_login",
+    "mlflow server --app-name basic-auth --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db"
+    " --artifacts-destination ./artifacts": "scale/test_server.py::test_with_login",
+    "export MLFLOW_AUTH_ADMIN_PASSWORD=… MLFLOW_FLASK_SERVER_SECRET_KEY=…": "scale/test_server.py::test_with_login",
+}
+RUN_BY_CI = {"python -m venv .venv && . .venv/bin/activate", "pip install -e '.[test]' && pytest -n 3 --dist worksteal"}
+RUN_BY_NOBODY = {
+    "pip install 'mlflow[auth]'",  # what the tests of a login need of it is in .[test]
+    "pip install pip-audit && pip-audit",  # speaks with pypi.org, and of today's faults
+    "mlflow models predict",  # named as what isn't trusted
+}
 CHECKED = ("run", "tune", "predict", "promote", "report", "compare", "list")
 
 
@@ -41,7 +91,7 @@ def commands(page: Path) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines + listed]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.stem)
 def test_files_in_the_docs_parse(page: Path) -> None:
     """YAML parses, without a key given twice, Python compiles, and whole experiment files are taken as such."""
     for text in blocks(page, "yaml"):
@@ -64,14 +114,50 @@ def test_links_in_the_docs_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(linked), anchor
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.stem)
 def test_commands_in_the_docs_are_taken(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The parser takes every command line of ours, and experiments are there; only `x.yaml` is the reader's own."""
+    """The parser takes every command line of ours, and experiments are there, but for the reader's own."""
     monkeypatch.chdir(REPOSITORY)
     for words in commands(page):
         options = make_parser().parse_args(words)
-        if words[0] in ("run", "tune") and not re.fullmatch(r"\w+\.yaml", options.experiment):
+        if words[0] in ("run", "tune") and not re.fullmatch(r"\w+\.yaml|mine", options.experiment):
             find(options.experiment)
+
+
+def test_each_command_of_the_readme_is_run_by_a_test() -> None:
+    """No command line of the README's blocks and sentences is without a test, and the tests named are there."""
+    text = README.read_text(encoding="utf-8")
+    programs = "photofinish|mlflow|optuna|pip|python|pytest|export"
+    typed = [
+        line for block in blocks(README, r"\w*") for line in re.findall(rf"^(?:{programs}) .*$", block, re.MULTILINE)
+    ]
+    sentences = " ".join(re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE).split())
+    named = re.findall(rf"`((?:{programs}) [^`]*)`", sentences)
+    found = {re.sub(r" +#.*", "", line) for line in (*typed, *named)}
+    assert found == RUN_BY.keys() | RUN_BY_CI | RUN_BY_NOBODY
+    for place in RUN_BY.values():
+        file, _, function = place.partition("::")
+        assert f"def {function}(" in (REPOSITORY / "tests" / file).read_text(encoding="utf-8"), place
+
+
+def test_the_readmes_own_experiment_can_be_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is taken as it stands, its commands run, a wrong key is told in the very words."""
+    text = README.read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    Path("experiments").mkdir()
+    (experiment,) = [block for block in blocks(README, "yaml") if block.startswith("name: mine")]
+    Path("experiments/mine.yaml").write_text(experiment, encoding="utf-8")
+    assert main(["run", "mine", "--set", "training.lrr=0.01"]) == 2
+    assert capsys.readouterr().err.strip() in text
+    plain, quick = (words for words in commands(README) if words[:2] == ["run", "mine"])
+    assert main([*plain, "--until", "split"]) == 0
+    assert main([*quick, "--until", "evaluate"]) == 0
+    assert "mine: mean ± standard deviation over 3 seeds" in capsys.readouterr().out
+    client, runs = runs_of(tmp_path)
+    files = {file.path for run in runs for file in client.list_artifacts(run.info.run_id)}
+    assert "experiment.yaml" in files
 
 
 def test_commands_are_found() -> None:

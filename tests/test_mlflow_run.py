@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, TINY, TUNING, runs_of, wait_for_runs
+from tests.conftest import REPOSITORY, TINY, TUNING, copy_project, runs_of, wait_for_runs
 
 pytestmark = pytest.mark.slow
 BIN = Path(sys.executable).parent
@@ -25,9 +26,7 @@ def project(tmp_path: Path) -> Path:
     """A copy of the project, so that stores and reports of a test lie apart, with `tiny.yaml` in experiments/."""
     folder = tmp_path / "project"
     folder.mkdir()
-    for name in ("MLproject", "conda.yaml"):
-        shutil.copy(REPOSITORY / name, folder)
-    shutil.copytree(REPOSITORY / "pipeline", folder / "pipeline")
+    copy_project(folder)
     (folder / "experiments").mkdir()
     (folder / "experiments" / "tiny.yaml").write_text(SMALL, encoding="utf-8")
     return folder
@@ -55,33 +54,24 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def test_main_entry_point(project: Path) -> None:
-    """`mlflow run .`: the run that the command makes is the parent, in the experiment that was asked for."""
-    code, printed = finish(
-        mlflow_run(
-            project,
-            "-P",
-            "experiment=experiments/tiny.yaml",
-            "-P",
-            "seeds=2",
-            "-P",
-            "jobs=1",
-            "--experiment-name",
-            "mine",
-        )
-    )
+    """`mlflow run .` with the README's parameters: the run that it makes is the parent, in the experiment asked for."""
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (parameters,) = re.findall(r"`mlflow run \. (-P [^`]*) -P jobs=2`", readme)  # tests/test_execution.py is about workers
+    shutil.copytree(REPOSITORY / "experiments" / "classics", project / "experiments" / "classics")
+    code, printed = finish(mlflow_run(project, *parameters.split(), "--experiment-name", "mine"))
     assert code == 0, printed
     client, runs = runs_of(project)
     (parent,) = [run for run in runs if run.data.tags["photofinish.role"] == "comparison"]
-    assert len(runs) == 1 + 2 * 2
+    assert len(runs) == 1 + 3
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert {run.info.experiment_id for run in runs} == {client.get_experiment_by_name("mine").experiment_id}
     assert parent.data.tags["mlflow.project.entryPoint"] == "main"
-    assert parent.data.tags["photofinish.experiment"] == "tiny"
-    assert parent.data.params["seeds"] == "2"
+    assert parent.data.tags["photofinish.experiment"] == "moons-logistic"
+    assert parent.data.params["seeds"] == "3"
     children = [run for run in runs if run is not parent]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
-    assert "test/accuracy" in children[0].data.metrics
-    assert (project / "reports/tiny/index.html").exists()
+    assert "validation/accuracy" in children[0].data.metrics
+    assert (project / "reports/moons-logistic/index.html").exists()
 
 
 def test_stage_and_report_entry_points(project: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,11 +30,18 @@ SHOWN = """async files => {
 }"""
 
 
+class Ui(MlflowServer):
+    """The same by the name that people type."""
+
+    def _command(self) -> Sequence[str]:
+        return ["ui" if word == "server" else word for word in super()._command()]
+
+
 @pytest.fixture(scope="module")
 def server(browser: Browser, finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of an MLflow server on the finished comparison's store."""
+    """Address of `mlflow ui` on the finished comparison's store."""
     folder = tmp_path_factory.mktemp("server")
-    with MlflowServer(folder, f"sqlite:///{finished.folder / 'mlflow.db'}", folder / "artifacts") as server:
+    with Ui(folder, f"sqlite:///{finished.folder / 'mlflow.db'}", folder / "artifacts") as server:
         yield server.address
         server.stop(signal.SIGKILL)  # it was only read from; to end by itself takes it ten seconds
 

@@ -92,7 +92,7 @@ def read_side_by_side(given: Sequence[str]) -> SideBySide:
     """
     _check_spelling(given)
     client = connect()
-    parents = [_comparison(find_run(client, text)) for text in given]
+    parents = [find_comparison(client, text) for text in given]
     run_ids = tuple(parent.info.run_id for parent in parents)
     _check_count(tuple(dict.fromkeys(run_ids)))
     chosen = [_Chosen(parent, _whole(client, parent), whole=True) for parent in parents]
@@ -109,8 +109,15 @@ def read_side_by_side(given: Sequence[str]) -> SideBySide:
     )
 
 
-def _comparison(run: Run) -> Run:
-    """Return a run if it is a comparison."""
+def find_comparison(client: MlflowClient, text: str) -> Run:
+    """Return the one comparison whose run id begins so.
+
+    Raises
+    ------
+    BadInput
+        When there is no such run, there are several, or it is no comparison.
+    """
+    run = find_run(client, text)
     role = run.data.tags.get(records.ROLE, "not one of Photofinish")
     if role != "comparison":
         parent = run.data.tags.get(records.PARENT)

@@ -61,20 +61,20 @@ def latest_comparison(experiment: str) -> str:
             run_id: str = run.info.run_id
             return run_id
     raise StoreError(
-        f"{address()} holds no finished comparison of {experiment!r}; make one by: python -m pipeline run {experiment}"
+        f"{address()} holds no finished comparison of {experiment!r}; make one by: photofinish run {experiment}"
     )
 
 
 def read_comparison(run_id: str) -> ReportInput:
-    """Read everything the report needs.
+    """Read everything the report needs of a comparison.
 
     Raises
     ------
     StoreError
-        When there is no such run, it is no comparison, or its artifacts are incomplete.
+        When its artifacts are incomplete.
     """
     client = connect()
-    run = _comparison(client, run_id)
+    run = client.get_run(run_id)
     _check_children(client, run_id)
     with artifacts(run) as folder:
         try:
@@ -200,16 +200,6 @@ def _check_children(client: MlflowClient, run_id: str) -> None:
         raise StoreError(
             f"the model runs of {run_id} don't belong together: {error.problem}; run the experiment again"
         ) from error
-
-
-def _comparison(client: MlflowClient, run_id: str) -> Run:
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        raise StoreError(f"no run {run_id!r} in {address()}") from error
-    if run.data.tags.get(records.ROLE) != "comparison":
-        raise StoreError(f"run {run_id} is not a comparison: give the parent run's id")
-    return run
 
 
 @contextmanager

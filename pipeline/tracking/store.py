@@ -70,13 +70,18 @@ def as_typed(command: str) -> str:
     return command if uri in ("sqlite:///mlflow.db", default) else f"MLFLOW_TRACKING_URI={shlex.quote(uri)} {command}"
 
 
-def connect() -> MlflowClient:
+def connect(*, make: bool = False) -> MlflowClient:
     """Return a client of the store that MLFLOW_TRACKING_URI names, else of `mlflow.db` in the working directory.
+
+    Parameters
+    ----------
+    make:
+        Whether a file of SQLite that isn't there is made; who only looks for runs leaves no empty store behind.
 
     Raises
     ------
     BadInput
-        When the address is a database's whose driver isn't installed.
+        When the address is a database's whose driver isn't installed, or a file's that isn't there.
     StoreError
         When the address is none that MLflow knows, or the store doesn't open.
     """
@@ -95,6 +100,11 @@ def connect() -> MlflowClient:
     mlflow.set_tracking_uri(uri)
     databases.be_patient()
     try:
+        if not make and databases.is_missing(uri):
+            raise BadInput(
+                f"there is no tracking store at {address()}",
+                remedy="go to the folder that the runs were made in, or set MLFLOW_TRACKING_URI",
+            )
         if uri.startswith(SERVED_DATABASES):
             databases.check_driver(uri, "MLFLOW_TRACKING_URI")
         with databases.one_at_a_time(uri):

@@ -405,7 +405,7 @@ def open_comparison(
         When artifacts can't be written.
     """
     with reaching():
-        client = connect()
+        client = connect(make=True)
         with deferred():
             given = os.environ.get("MLFLOW_RUN_ID", "")
             made = client.get_run(given) if given else None

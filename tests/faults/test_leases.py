@@ -43,7 +43,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of an empty store, made once."""
     folder = tmp_path_factory.mktemp("empty")
     with own_store(folder):
-        connect()
+        connect(make=True)
     return folder / "mlflow.db"
 
 

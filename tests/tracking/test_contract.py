@@ -310,13 +310,13 @@ def test_report_is_rebuilt_from_the_store_alone(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`report RUN_ID`, elsewhere and without the experiment file, quietly gives the same page and tables."""
+    """`report` of an id's beginning, elsewhere, without the experiment file, quietly gives the same page and tables."""
     finished: Finished = request.getfixturevalue(fixture)
     capsys.readouterr()  # it may have been made just now
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished.folder / 'mlflow.db'}")
     capsys.readouterr()  # what the run itself said, if it was made just now
-    assert main(["report", finished.parent.info.run_id, "--jobs", "1"]) == 0
+    assert main(["report", finished.parent.info.run_id[:8], "--jobs", "1"]) == 0
     assert capsys.readouterr().err == ""
     rebuilt = tmp_path / "reports" / "tiny"
     for name in ("index.html", "metrics.csv", "verdicts.json"):
@@ -356,5 +356,10 @@ def test_report_of_an_experiment_takes_its_newest_comparison(
     (tmp_path / "other.yaml").write_text(text, encoding="utf-8")
     assert main(["report", "other.yaml"]) == 1
     assert "no finished comparison of 'other'" in capsys.readouterr().err
-    assert main(["report", "0" * 32]) == 1
-    assert "no run" in capsys.readouterr().err
+    wrong = {
+        "0" * 32: "0: no such run in",
+        finished.child("circles", "relu", 0).info.run_id: "is no comparison (model)",
+    }
+    for run_id, said in wrong.items():
+        assert main(["report", run_id]) == 2
+        assert said in capsys.readouterr().err
