@@ -56,7 +56,8 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
 def test_main_entry_point(project: Path) -> None:
     """`mlflow run .` with the README's parameters: the run that it makes is the parent, in the experiment asked for."""
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    (parameters,) = re.findall(r"`mlflow run \. (-P [^`]*) -P jobs=2`", readme)  # tests/test_execution.py is about workers
+    # tests/test_execution.py is about workers
+    (parameters,) = re.findall(r"`mlflow run \. (-P [^`]*) -P jobs=2`", readme)
     shutil.copytree(REPOSITORY / "experiments" / "classics", project / "experiments" / "classics")
     code, printed = finish(mlflow_run(project, *parameters.split(), "--experiment-name", "mine"))
     assert code == 0, printed
