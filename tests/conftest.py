@@ -30,6 +30,20 @@ from tests.starting import REPOSITORY, Process
 
 DEFAULT = str(REPOSITORY / "experiments/linear_vs_relu.yaml")
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have each process begin with one of the tests that take longest: in the end they would be waited for.
+
+    `--dist worksteal` gives each process a part of the list, in order, to begin with.
+    """
+    longest = [item for item in items if item.get_closest_marker("longest")]
+    others = [item for item in items if item not in longest]
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    for number in reversed(range(len(longest))):
+        others.insert(len(others) * (number % processes) // processes, longest[number])
+    items[:] = others
+
+
 hypothesis.settings.register_profile("photofinish", deadline=None)  # a busy machine is no defect
 hypothesis.settings.load_profile("photofinish")
 

@@ -36,6 +36,7 @@ def killed_and_finished(folder: Path, chance: random.Random, most: int) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.timeout(900)
 def test_default_run_killed_at_twenty_random_moments(default_run: Path, tmp_path: Path) -> None:
     """Killed at 20 random moments, the default run goes on each time in its parent run, and ends as if undisturbed.

@@ -95,6 +95,7 @@ def test_database_that_stays_locked(
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 def test_databases_that_are_locked_for_half_a_minute(tmp_path: Path) -> None:
     """Both databases locked for 30 seconds in the midst of a comparison: it goes on, and everything is there once."""
     (tmp_path / "tiny.yaml").write_text(TINY + TUNING, encoding="utf-8")

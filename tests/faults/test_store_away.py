@@ -137,6 +137,7 @@ def test_mlflow_asks_again_for_more_than_a_minute() -> None:
     assert seconds > 60
 
 
+@pytest.mark.longest
 def test_away_for_a_minute(tmp_path: Path, server: Server, finished: Finished) -> None:
     """The server is killed between two model runs and comes back: the run ends well, and everything is there once."""
     # MLflow's own number of attempts (above), with shorter pauses between the last ones: the minute is long enough.
