@@ -85,7 +85,9 @@ def test_what_was_not_sampled_is_not_known() -> None:
     assert one.seed is None
     assert one.split is None
     assert one.test_rows > 0
-    assert the_noise([drawn(random, 2, 30, split=1, seed=1, row=1, both=1)] * 2).split is not None
+    two = the_noise([drawn(random, 2, 30, split=1, seed=1, row=1, both=1)] * 2)
+    assert two.seed is not None
+    assert two.split is not None
 
 
 def test_accuracys_noise_by_rows_is_the_binomials_for_one_network() -> None:
@@ -98,15 +100,19 @@ def test_accuracys_noise_by_rows_is_the_binomials_for_one_network() -> None:
 
 
 def test_every_model_has_its_own_noise() -> None:
-    """Models come in their order, each with numbers of its own, named after dataset and metric."""
-    found = noise(measured_as("log_loss", make_ledger({"linear": 0.5, "relu": 2.0}, seeds=5)))
+    """Models come in their order, each with numbers of its own, named after dataset and metric; in draws too."""
+    ledger = make_ledger({"linear": 0.5, "relu": 2.0}, seeds=5, draws=3)
+    found = noise(measured_as("log_loss", ledger))
     assert [(one.dataset, one.model, one.metric) for one in found] == [
         ("d", "linear", "log_loss"),
         ("d", "relu", "log_loss"),
     ]
     assert found[0].test_rows != found[1].test_rows
-    (alone,) = noise(measured_as("log_loss", make_ledger({"linear": 0.5, "relu": 2.0}, seeds=5), ["relu"]))
-    assert alone == found[1]
+    for one in found:
+        (alone,) = noise(measured_as("log_loss", ledger, [one.model]))
+        assert one.seed is not None
+        assert one.split is not None
+        assert (alone.seed, alone.test_rows, alone.split) == pytest.approx((one.seed, one.test_rows, one.split))
 
 
 def test_rows_in_groups_bring_the_noise_of_groups() -> None:
