@@ -190,6 +190,9 @@ def test_few_datasets_say_so() -> None:
         "Mean ranks over 5 datasets: b 1.00, a 2.00; the ranks don't differ beyond chance (Wilcoxon p = 0.062);"
         " so few datasets could hardly show more."
     )
+    at_alpha = rank([scored(("a", "b"), np.array([0.1, 0.9]))] * 5, 2 / 2**5)  # which is not below it
+    assert at_alpha is not None
+    assert at_alpha.sentence == ranking(np.array([[0.1, 0.9]] * 5)).sentence
     three = ranking(np.random.default_rng(0).normal([0, 5, 9], 1, (5, 3)))
     assert three.p_value < 0.05
     assert "few" not in three.sentence
