@@ -41,7 +41,7 @@ def test_a_model_of_unknown_size_counts_as_the_largest() -> None:
     assert found.sentence == "d: take large (3,000 parameters); trees is within noise of it."
     alone = recommended({"trees": unknown, "small": SMALL}, {"trees": hits(0.9), "small": hits(0.2)})
     assert alone.model == "trees"
-    assert "parameters" not in alone.sentence
+    assert alone.sentence == "d: take trees; no other model comes within noise of its accuracy."
 
 
 def test_the_best_has_the_best_mean_over_runs_and_draws() -> None:

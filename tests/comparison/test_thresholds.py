@@ -199,6 +199,8 @@ def test_a_goal_has_one_name(written: object, rule: str) -> None:
     assert goal.rule == rule
     assert parse_goal(goal.as_written()) == parse_goal(goal) == goal
     assert goal.is_default == (goal == HALF) == (written == 0.5)
+    fixed = f"threshold {rule}" if written != 0.5 else ""
+    assert goal.words == (fixed if isinstance(written, float) else f"thresholds chosen for {rule}")
 
 
 @pytest.mark.parametrize(
