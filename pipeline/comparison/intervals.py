@@ -77,7 +77,7 @@ class Spread:
         return width
 
     def _seed_half_width(self, alpha: Floats | float) -> Floats:
-        width: Floats = np.where(self.seeds > 0, _student(alpha, self.seed_freedom) * np.sqrt(self.seeds), 0.0)
+        width: Floats = _student(alpha, self.seed_freedom) * np.sqrt(self.seeds)
         return width
 
 
@@ -141,13 +141,11 @@ class Scores:
 
     def alone(self) -> Spread:
         """Spread of each model's own score."""
-        single = self.runs < 2
-        parts = np.where(single, 0.0, self.seeds)[None]
-        interaction = np.where(single, 0.0, self.interaction)
+        parts = np.where(self.runs < 2, 0.0, self.seeds)[None]
         return Spread(
-            rows=np.maximum(np.diag(self.covariance) / self.n_cases - interaction, 0.0),
+            rows=np.maximum(np.diag(self.covariance) / self.n_cases - self.interaction, 0.0),
             seeds=parts[0],
-            interaction=interaction,
+            interaction=self.interaction,
             seed_freedom=_welch(parts, self.runs[None]),
             row_freedom=self._row_freedom(self.means_of_cases),
             row_effect=self.row_effect,

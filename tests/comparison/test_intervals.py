@@ -302,6 +302,7 @@ def test_many_pairs_at_once_are_the_pairs_one_by_one() -> None:
         assert difference[place] == pytest.approx(alone)
         assert_allclose(spread.half_width(0.05)[place], alone_spread.half_width(0.05))
         assert_allclose(spread.at(place).half_width(0.05), alone_spread.half_width(0.05))
+        assert_allclose(spread.at(place).interaction, alone_spread.interaction)
         assert p_values[place] == pytest.approx(float(alone_spread.p_value(np.array(alone))))
 
 
@@ -321,7 +322,7 @@ def test_variances_are_never_negative() -> None:
     """Rows that vary less than chance would have it count as not varying at all."""
     rows = np.array([[1.0, -1.0, 1.0, -1.0], [-1.0, 1.0, -1.0, 1.0]])
     difference, spread = the_difference(mean_of(rows), mean_of(rows[::-1]))
-    assert spread.rows == 0
+    assert spread.rows == scores([mean_of(rows)]).alone().rows[0] == 0
     assert np.isfinite(spread.half_width(0.05))
     assert difference == 0
 

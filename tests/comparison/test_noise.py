@@ -69,6 +69,15 @@ def test_few_draws_of_restless_runs_tell_the_split_without_bias() -> None:
     assert np.mean(np.square(np.array(found, dtype=float))) == pytest.approx(4.0, rel=0.13)
 
 
+def test_the_split_is_told_by_single_runs_too() -> None:
+    """One run in each draw: between draws there is nothing but the split, its seed, and the rows' variance."""
+    random = np.random.default_rng(6)
+    draws = [drawn(random, 1, 30, split=2.0, seed=0.4, row=1.0, both=0.5) for _ in range(5)]
+    between = np.var([rows.mean() for rows in draws], ddof=1)
+    by_rows = np.mean([rows.var(ddof=1) / 30 for rows in draws])
+    assert the_noise(draws).split == pytest.approx(np.sqrt(between - by_rows))
+
+
 def test_noise_has_the_same_meaning_with_and_without_draws() -> None:
     """Seeds and test rows are taken apart within each draw, and averaged over draws."""
     random = np.random.default_rng(2)
