@@ -83,11 +83,9 @@ class Spread:
 
 def _student(alpha: Floats | float, freedom: Floats | float) -> Floats:
     """Two-sided critical value of Student's t; the normal's for infinite degrees of freedom."""
-    from scipy.special import ndtri, stdtrit
+    from scipy.special import stdtrit
 
-    with np.errstate(invalid="ignore"):
-        finite = stdtrit(np.where(np.isinf(freedom), 1.0, freedom), np.asarray(alpha) / 2)
-    critical: Floats = -np.where(np.isinf(freedom), ndtri(np.asarray(alpha) / 2), finite)
+    critical: Floats = -stdtrit(freedom, np.asarray(alpha) / 2)
     return critical
 
 

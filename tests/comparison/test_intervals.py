@@ -121,10 +121,11 @@ def test_a_difference_is_the_loop_over_rows_and_seeds() -> None:
     assert spread.half_width(0.1) == pytest.approx(math.hypot(by_rows, by_seeds))
 
 
-def test_without_noise_of_rows_it_is_welchs_test() -> None:
+@pytest.mark.parametrize("runs", [(4, 7), (2, 3), (2, 2)])
+def test_without_noise_of_rows_it_is_welchs_test(runs: tuple[int, int]) -> None:
     """Where all rows say the same, p-value and interval are scipy's Welch test of the runs' scores."""
     random = np.random.default_rng(5)
-    first, second = random.normal(0.5, 0.3, (4, 1)), random.normal(0.0, 0.1, (7, 1))
+    first, second = random.normal(0.5, 0.3, (runs[0], 1)), random.normal(0.0, 0.1, (runs[1], 1))
     difference, spread = the_difference(mean_of(first.repeat(30, axis=1)), mean_of(second.repeat(30, axis=1)))
     test = stats.ttest_ind(first[:, 0], second[:, 0], equal_var=False)
     assert spread.p_value(np.array(difference)) == pytest.approx(test.pvalue)
