@@ -173,18 +173,18 @@ def test_roc_auc_of_one_class_alone_is_not_a_number() -> None:
     assert np.isnan(found.rows).all()
 
 
-@pytest.mark.parametrize("positives", [1, 2, 4])
-def test_the_only_row_of_a_class_contributes_the_roc_auc_itself(positives: int) -> None:
+@pytest.mark.parametrize(("n", "positives"), [(5, 1), (5, 2), (5, 4), (3, 2)])
+def test_the_only_row_of_a_class_contributes_the_roc_auc_itself(n: int, positives: int) -> None:
     """Without it there would be none, and that is no reason to say anything else; other rows are left out as ever."""
-    truth = (np.arange(5) < positives).astype(np.int64)
-    positive = np.array([[0.5, 0.3, 0.6, 0.8, 0.4]])
+    truth = (np.arange(n) < positives).astype(np.int64)
+    positive = np.array([[0.5, 0.3, 0.4, 0.8, 0.35]])[:, :n]
     found = contributions("roc_auc", Predictions(truth, np.stack([1 - positive, positive], axis=2), np.array([0.5])))
     area = sk.roc_auc_score(truth, positive[0])
-    for row in range(5):
-        rest = np.arange(5) != row
-        several = 0 < truth[rest].sum() < 4
+    for row in range(n):
+        rest = np.arange(n) != row
+        several = len(set(truth[rest])) > 1
         without = sk.roc_auc_score(truth[rest], positive[0, rest]) if several else area
-        assert found.rows[0, row] == pytest.approx(5 * area - 4 * without)
+        assert found.rows[0, row] == pytest.approx(n * area - (n - 1) * without)
 
 
 @pytest.mark.parametrize("decimals", [None, 1])
