@@ -42,7 +42,7 @@ def by_group(part: Contributions, groups: Integers) -> Contributions:
     size = len(codes) / n_groups
     means = part.rows.mean(axis=1, keepdims=True)
     residuals = part.rows - means
-    sums = np.stack([np.bincount(codes, weights=one, minlength=n_groups) for one in residuals])
+    sums = np.stack([np.bincount(codes, weights=one) for one in residuals])
     wrong = part.row_effect
     clustered = (sums**2).sum() / len(sums) + (size * wrong) ** 2
     independent = (residuals**2).sum() / len(sums) + size * wrong**2

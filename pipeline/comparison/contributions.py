@@ -64,7 +64,7 @@ class Predictions:
     def labels(self) -> Integers:
         """Predicted class of every row in every run, (runs, rows)."""
         pairs = zip(self.predicted, self.thresholds, strict=True)
-        return np.stack([predicted_labels(table, 0.5 if np.isnan(cut) else float(cut)) for table, cut in pairs])
+        return np.stack([predicted_labels(table, float(cut)) for table, cut in pairs])
 
 
 def metrics_for(predictions: Predictions) -> tuple[str, ...]:

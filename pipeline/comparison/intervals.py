@@ -77,17 +77,15 @@ class Spread:
         return width
 
     def _seed_half_width(self, alpha: Floats | float) -> Floats:
-        width: Floats = np.where(self.seeds > 0, _student(alpha, self.seed_freedom) * np.sqrt(self.seeds), 0.0)
+        width: Floats = _student(alpha, self.seed_freedom) * np.sqrt(self.seeds)
         return width
 
 
 def _student(alpha: Floats | float, freedom: Floats | float) -> Floats:
     """Two-sided critical value of Student's t; the normal's for infinite degrees of freedom."""
-    from scipy.special import ndtri, stdtrit
+    from scipy.special import stdtrit
 
-    with np.errstate(invalid="ignore"):
-        finite = stdtrit(np.where(np.isinf(freedom), 1.0, freedom), np.asarray(alpha) / 2)
-    critical: Floats = -np.where(np.isinf(freedom), ndtri(np.asarray(alpha) / 2), finite)
+    critical: Floats = -stdtrit(freedom, np.asarray(alpha) / 2)
     return critical
 
 
@@ -141,13 +139,11 @@ class Scores:
 
     def alone(self) -> Spread:
         """Spread of each model's own score."""
-        single = self.runs < 2
-        parts = np.where(single, 0.0, self.seeds)[None]
-        interaction = np.where(single, 0.0, self.interaction)
+        parts = np.where(self.runs < 2, 0.0, self.seeds)[None]
         return Spread(
-            rows=np.maximum(np.diag(self.covariance) / self.n_cases - interaction, 0.0),
+            rows=np.maximum(np.diag(self.covariance) / self.n_cases - self.interaction, 0.0),
             seeds=parts[0],
-            interaction=interaction,
+            interaction=self.interaction,
             seed_freedom=_welch(parts, self.runs[None]),
             row_freedom=self._row_freedom(self.means_of_cases),
             row_effect=self.row_effect,

@@ -119,9 +119,7 @@ def _parse(written: Any) -> Goal | None:
     match written:
         case Goal():
             return written
-        case bool():
-            return None
-        case int() | float():
+        case int() | float():  # True is 1, and False 0
             return Goal(level=float(written)) if 0 < written < 1 else None
         case str() if written in NAMED:
             return Goal(NAMED[written])
@@ -157,8 +155,8 @@ def choose(goal: Goal, truth: Integers, scores: Floats, groups: Integers | None 
     Candidates lie midway between neighbouring distinct scores, and one below and one above all of them, so that every
     division of the rows is among them and no score ties with a candidate. `precision>=x` asks for the highest recall
     among the thresholds whose precision is at least x (`recall>=x` the other way round), and of equal recall for the
-    higher precision; when none reaches x, for the highest precision. Whatever is still equal is decided by which
-    candidate is nearest to 0.5.
+    higher precision; when none reaches x, for the highest precision, and of equal precision for the higher recall.
+    Whatever is still equal is decided by which candidate is nearest to 0.5.
 
     The interval is the 95 % percentile bootstrap (Efron & Tibshirani 1993, chapter 13): the rows are resampled with
     replacement 500 times (whole groups of rows where they come in groups, Davison & Hinkley 1997, section 3.8), and
@@ -238,7 +236,7 @@ def _tally(truth: Integers, scores: Floats, candidates: Floats) -> Callable[[Int
 
     Own code, since scikit-learn's curves take one set of weights at a time.
     """
-    order = np.argsort(scores, kind="stable")
+    order = np.argsort(scores)
     is_positive = truth[order]
     places = np.searchsorted(scores[order], candidates, side="right")  # rows from there on lie above
 

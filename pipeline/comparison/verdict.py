@@ -331,13 +331,11 @@ def _claim(verdict: Verdict) -> str:
         return f"{model} and {baseline} are equivalent {where}"
     if verdict.decision == "not separable":
         return f"{model} and {baseline} can't be told apart {where}"
-    if min(verdict.seeds) < 2 and verdict.resamples < 2:
-        first, second = (
-            f"this run of {name}" if seeds == 1 else name
-            for name, seeds in zip((model, baseline), verdict.seeds, strict=True)
-        )
-        return f"{first} is {verdict.decision} than {second} {where}"
-    return f"{model} is {verdict.decision} than {baseline} {where}"
+    first, second = (
+        f"this run of {name}" if seeds == verdict.resamples == 1 else name
+        for name, seeds in zip((model, baseline), verdict.seeds, strict=True)
+    )
+    return f"{first} is {verdict.decision} than {second} {where}"
 
 
 def _basis(verdict: Verdict, part: str) -> str:

@@ -51,6 +51,15 @@ def test_the_variance_is_the_cluster_robust_one() -> None:
     assert spread.n_cases == n_groups
 
 
+def test_a_group_contributes_what_its_rows_are_off_their_runs_mean() -> None:
+    """Each run's mean, and the sum of what the group's rows are off it times groups over rows."""
+    rows, groups = some(3)
+    expected = [
+        [run.mean() + 12 / 90 * (run[groups == group] - run.mean()).sum() for group in range(12)] for run in rows
+    ]
+    assert_allclose(by_group(mean_of(rows), groups).rows, expected)
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 4), st.integers(0, 1000))
 def test_scores_stay_what_they_are(runs: int, random_state: int) -> None:
@@ -127,16 +136,22 @@ def test_few_large_groups_have_few_degrees_of_freedom() -> None:
 
 
 def test_what_a_group_can_change_follows_how_errors_cluster() -> None:
-    """Errors spread evenly count as rows, errors that come by the group as groups; without any, groups it is."""
+    """Errors spread evenly count as rows, errors that come by the group as groups; without any, groups it is.
+
+    Groups that share errors more evenly than chance has it count as rows; what had no effect by rows has none.
+    """
     groups = np.repeat(np.arange(50), 4)
     right = np.ones((1, 200))
-    scattered, clustered = right.copy(), right.copy()
+    scattered, clustered, shared = right.copy(), right.copy(), right.copy()
     scattered[0, ::8] = 0
+    shared[0, ::4] = 0
     clustered[0, np.isin(groups, np.arange(6))] = 0
-    effects = [by_group(mean_of(table, 1.0), groups).row_effect / 50 for table in (right, scattered, clustered)]
+    effects = [by_group(mean_of(table, 1.0), groups).row_effect / 50 for table in (right, scattered, clustered, shared)]
     assert effects[0] == pytest.approx(1 / 50)
     assert 1 / 200 <= effects[1] < 1.6 / 200
     assert effects[2] == pytest.approx(1 / 50, rel=0.15)
+    assert effects[3] == pytest.approx(1 / 200)
+    assert by_group(mean_of(right), groups).row_effect == 0
 
 
 def test_models_that_agree_on_all_rows_may_differ_on_three_groups() -> None:

@@ -19,24 +19,33 @@ def made(**keys: object) -> Split:
 
 
 @pytest.mark.parametrize(
-    ("change", "expected"),
+    ("change", "expected", "remedy"),
     [
-        ({"data": "c" * 64, "rows": "d" * 64}, "other data content (SHA-256 aaaaaaaa against cccccccc);"),
-        ({"rows": "c" * 64}, "other test rows (SHA-256 bbbbbbbb against cccccccc);"),
-        ({"metrics": "2"}, "metric definitions 1 against 2;"),
-        ({"threshold": "0.5"}, "threshold rule f1 against 0.5;"),
-        ({"part": "validation", "rows": "c" * 64}, "test rows against validation rows;"),
-        ({"resample": 3, "data": "c" * 64, "rows": "c" * 64}, "resample 0 against 3;"),
-        ({"metrics": "2", "threshold": "0.5"}, "metric definitions 1 against 2, threshold rule f1 against 0.5;"),
+        (
+            {"data": "c" * 64, "rows": "d" * 64},
+            "other data content (SHA-256 aaaaaaaa against cccccccc);",
+            "of the same table",
+        ),
+        ({"rows": "c" * 64}, "other test rows (SHA-256 bbbbbbbb against cccccccc);", "of the same split"),
+        ({"metrics": "2"}, "metric definitions 1 against 2;", "run the older one again"),
+        ({"threshold": "0.5"}, "threshold rule f1 against 0.5;", "with the other's threshold"),
+        ({"part": "validation", "rows": "c" * 64}, "test rows against validation rows;", "both have test rows"),
+        ({"resample": 3, "data": "c" * 64, "rows": "c" * 64}, "resample 0 against 3;", "of the same resample"),
+        (
+            {"metrics": "2", "threshold": "0.5"},
+            "metric definitions 1 against 2, threshold rule f1 against 0.5;",
+            "run the older one again",
+        ),
     ],
 )
-def test_what_differs_is_named(change: dict[str, str], expected: str) -> None:
-    """Runs whose numbers rest on different things are refused, naming both, all differences with values, a remedy."""
-    with pytest.raises(BadInput) as caught:
-        check({"one": TERMS, "alike": TERMS, "other": replace(TERMS, **change)})
-    line = str(caught.value)
-    assert line.startswith(f"one and other can't be compared: {expected}")
-    assert caught.value.remedy
+def test_what_differs_is_named(change: dict[str, str], expected: str, remedy: str) -> None:
+    """Runs whose numbers rest on different things are refused, naming both, all differences, and the first's remedy."""
+    for between in ({}, {"alike": TERMS}):
+        with pytest.raises(BadInput) as caught:
+            check({"one": TERMS, **between, "other": replace(TERMS, **change)})
+        line = str(caught.value)
+        assert line.startswith(f"one and other can't be compared: {expected}")
+        assert remedy in caught.value.remedy
 
 
 def test_equal_terms_are_no_matter() -> None:

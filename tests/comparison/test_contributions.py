@@ -152,6 +152,8 @@ def test_classes_that_are_never_predicted_count_as_nothing() -> None:
             found = contributions(metric, predictions)
             assert found.values[0] == pytest.approx(by_scikit_learn(metric, predictions.truth, predicted[0], 0.5))
             assert np.isfinite(found.rows).all()
+            if (metric, n_classes) == ("precision", 2):
+                assert found.row_effect == 12  # one row that is predicted decides all of it
 
 
 def test_a_probability_of_0_for_the_truth_costs_a_finite_log_loss() -> None:
@@ -169,6 +171,20 @@ def test_roc_auc_of_one_class_alone_is_not_a_number() -> None:
     found = contributions("roc_auc", predictions)
     assert np.isnan(found.values).all()
     assert np.isnan(found.rows).all()
+
+
+@pytest.mark.parametrize(("n", "positives"), [(5, 1), (5, 2), (5, 4), (3, 2)])
+def test_the_only_row_of_a_class_contributes_the_roc_auc_itself(n: int, positives: int) -> None:
+    """Without it there would be none, and that is no reason to say anything else; other rows are left out as ever."""
+    truth = (np.arange(n) < positives).astype(np.int64)
+    positive = np.array([[0.5, 0.3, 0.4, 0.8, 0.35]])[:, :n]
+    found = contributions("roc_auc", Predictions(truth, np.stack([1 - positive, positive], axis=2), np.array([0.5])))
+    area = sk.roc_auc_score(truth, positive[0])
+    for row in range(n):
+        rest = np.arange(n) != row
+        several = len(set(truth[rest])) > 1
+        without = sk.roc_auc_score(truth[rest], positive[0, rest]) if several else area
+        assert found.rows[0, row] == pytest.approx(n * area - (n - 1) * without)
 
 
 @pytest.mark.parametrize("decimals", [None, 1])
@@ -222,6 +238,10 @@ def test_one_row_gone_wrong_changes_shares_by_its_weight() -> None:
     assert effect["balanced_accuracy"] == pytest.approx(40 / 10 / 2)
     assert effect["average_precision"] == pytest.approx(AP_ROW_EFFECT * 40 / 10)
     assert effect["mcc"] == pytest.approx(1 / (1 - 0.25**2 - 0.75**2))
+    rare = Predictions((np.arange(40) > 0).astype(np.int64), predictions.predicted, predictions.thresholds)
+    assert contributions("roc_auc", rare).row_effect == pytest.approx(AUC_ROW_EFFECT * 40)
+    single = Predictions(1 - rare.truth, predictions.predicted, predictions.thresholds)
+    assert contributions("average_precision", single).row_effect == pytest.approx(AP_ROW_EFFECT * 40)
 
 
 @pytest.mark.parametrize("sizes", [(300, 300), (540, 60), (300, 200, 100)])
@@ -253,6 +273,14 @@ def test_a_row_of_a_macro_average_counts_as_the_mean_over_classes() -> None:
     predictions = Predictions(truth, np.full((1, 35, 3), 1 / 3), np.array([np.nan]))
     effect = contributions("recall", predictions).row_effect
     assert effect == pytest.approx((35 / 20 + 35 / 10 + 35 / 5) / 3)
+
+
+@pytest.mark.parametrize(("metric", "power"), [("mae", 1), ("rmse", 1), ("mse", 2), ("r2", 0)])
+def test_errors_have_the_targets_unit(metric: str, power: int) -> None:
+    """In another unit contributions are the same but for the unit: of MSE it is the square, and R² has none."""
+    predictions = random_predictions(0)
+    scaled = Predictions(predictions.truth / 1000, predictions.predicted / 1000, predictions.thresholds)
+    assert_allclose(1000**power * contributions(metric, scaled).rows, contributions(metric, predictions).rows)
 
 
 @pytest.mark.parametrize("metric", REGRESSION)

@@ -27,7 +27,7 @@ def separates(difference: float, spread: Spread, runs: int, alpha: float, *, n_r
     """Whether so many rows and seeds instead of the present ones leave 0 out in 80 % of samples, by scipy's t."""
     more_rows, more_seeds = n_rows / spread.n_cases, seeds / runs
     of_rows = float(spread.rows) / more_rows
-    apart = float(spread.seeds - spread.interaction)
+    apart = max(float(spread.seeds - spread.interaction), 0.0)
     of_seeds = apart / more_seeds + float(spread.interaction) / more_rows / more_seeds
     by_rows = stats.t.isf(alpha / 2, float(spread.row_freedom) * more_rows) * math.sqrt(of_rows)
     by_rows = max(by_rows, -math.log(alpha) * float(spread.row_effect) / n_rows)
@@ -150,6 +150,15 @@ def test_seeds_that_are_needed_know_their_spread_better() -> None:
         expected = next(seeds for seeds in range(3, 50) if enough(n_rows=50, seeds=seeds))
         assert expected < 12
         assert needed(difference, spread, 2, 0.05)[1] == expected
+
+
+def test_runs_that_are_nearer_than_chance_has_it_are_alike() -> None:
+    """Where runs × rows explain more than the variance by seeds has, nothing of it is left for seeds alone."""
+    spread = one_spread(0.0004, 0.0001, 0.0003, 100)
+    n, _ = needed(0.06, spread, 5, 0.05)
+    assert n is not None
+    enough = [separates(0.06, spread, 5, 0.05, n_rows=rows, seeds=5) for rows in (n - 1, n)]
+    assert enough == [False, True]
 
 
 def test_needed_rows_are_enough_in_simulation() -> None:

@@ -121,10 +121,11 @@ def test_a_difference_is_the_loop_over_rows_and_seeds() -> None:
     assert spread.half_width(0.1) == pytest.approx(math.hypot(by_rows, by_seeds))
 
 
-def test_without_noise_of_rows_it_is_welchs_test() -> None:
+@pytest.mark.parametrize("runs", [(4, 7), (2, 3), (2, 2)])
+def test_without_noise_of_rows_it_is_welchs_test(runs: tuple[int, int]) -> None:
     """Where all rows say the same, p-value and interval are scipy's Welch test of the runs' scores."""
     random = np.random.default_rng(5)
-    first, second = random.normal(0.5, 0.3, (4, 1)), random.normal(0.0, 0.1, (7, 1))
+    first, second = random.normal(0.5, 0.3, (runs[0], 1)), random.normal(0.0, 0.1, (runs[1], 1))
     difference, spread = the_difference(mean_of(first.repeat(30, axis=1)), mean_of(second.repeat(30, axis=1)))
     test = stats.ttest_ind(first[:, 0], second[:, 0], equal_var=False)
     assert spread.p_value(np.array(difference)) == pytest.approx(test.pvalue)
@@ -302,6 +303,7 @@ def test_many_pairs_at_once_are_the_pairs_one_by_one() -> None:
         assert difference[place] == pytest.approx(alone)
         assert_allclose(spread.half_width(0.05)[place], alone_spread.half_width(0.05))
         assert_allclose(spread.at(place).half_width(0.05), alone_spread.half_width(0.05))
+        assert_allclose(spread.at(place).interaction, alone_spread.interaction)
         assert p_values[place] == pytest.approx(float(alone_spread.p_value(np.array(alone))))
 
 
@@ -321,7 +323,7 @@ def test_variances_are_never_negative() -> None:
     """Rows that vary less than chance would have it count as not varying at all."""
     rows = np.array([[1.0, -1.0, 1.0, -1.0], [-1.0, 1.0, -1.0, 1.0]])
     difference, spread = the_difference(mean_of(rows), mean_of(rows[::-1]))
-    assert spread.rows == 0
+    assert spread.rows == scores([mean_of(rows)]).alone().rows[0] == 0
     assert np.isfinite(spread.half_width(0.05))
     assert difference == 0
 

@@ -69,6 +69,15 @@ def test_few_draws_of_restless_runs_tell_the_split_without_bias() -> None:
     assert np.mean(np.square(np.array(found, dtype=float))) == pytest.approx(4.0, rel=0.13)
 
 
+def test_the_split_is_told_by_single_runs_too() -> None:
+    """One run in each draw: between draws there is nothing but the split, its seed, and the rows' variance."""
+    random = np.random.default_rng(6)
+    draws = [drawn(random, 1, 30, split=2.0, seed=0.4, row=1.0, both=0.5) for _ in range(5)]
+    between = np.var([rows.mean() for rows in draws], ddof=1)
+    by_rows = np.mean([rows.var(ddof=1) / 30 for rows in draws])
+    assert the_noise(draws).split == pytest.approx(np.sqrt(between - by_rows))
+
+
 def test_noise_has_the_same_meaning_with_and_without_draws() -> None:
     """Seeds and test rows are taken apart within each draw, and averaged over draws."""
     random = np.random.default_rng(2)
@@ -85,7 +94,9 @@ def test_what_was_not_sampled_is_not_known() -> None:
     assert one.seed is None
     assert one.split is None
     assert one.test_rows > 0
-    assert the_noise([drawn(random, 2, 30, split=1, seed=1, row=1, both=1)] * 2).split is not None
+    two = the_noise([drawn(random, 2, 30, split=1, seed=1, row=1, both=1)] * 2)
+    assert two.seed is not None
+    assert two.split is not None
 
 
 def test_accuracys_noise_by_rows_is_the_binomials_for_one_network() -> None:
@@ -98,15 +109,19 @@ def test_accuracys_noise_by_rows_is_the_binomials_for_one_network() -> None:
 
 
 def test_every_model_has_its_own_noise() -> None:
-    """Models come in their order, each with numbers of its own, named after dataset and metric."""
-    found = noise(measured_as("log_loss", make_ledger({"linear": 0.5, "relu": 2.0}, seeds=5)))
+    """Models come in their order, each with numbers of its own, named after dataset and metric; in draws too."""
+    ledger = make_ledger({"linear": 0.5, "relu": 2.0}, seeds=5, draws=3)
+    found = noise(measured_as("log_loss", ledger))
     assert [(one.dataset, one.model, one.metric) for one in found] == [
         ("d", "linear", "log_loss"),
         ("d", "relu", "log_loss"),
     ]
     assert found[0].test_rows != found[1].test_rows
-    (alone,) = noise(measured_as("log_loss", make_ledger({"linear": 0.5, "relu": 2.0}, seeds=5), ["relu"]))
-    assert alone == found[1]
+    for one in found:
+        (alone,) = noise(measured_as("log_loss", ledger, [one.model]))
+        assert one.seed is not None
+        assert one.split is not None
+        assert (alone.seed, alone.test_rows, alone.split) == pytest.approx((one.seed, one.test_rows, one.split))
 
 
 def test_rows_in_groups_bring_the_noise_of_groups() -> None:

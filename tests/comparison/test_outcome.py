@@ -10,6 +10,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ import pytest
 from scipy import optimize, stats
 from sklearn import metrics as sk
 
+from pipeline.comparison.ceilings import Law
 from pipeline.comparison.comparability import RowsLookedAt
 from pipeline.comparison.contributions import CLASSIFICATION
 from pipeline.comparison.outcome import KnownTruth, Outcome, conclude, costs, outcome_json
+from pipeline.comparison.simplest import Cost
 from pipeline.comparison.spec import CompareSpec
 from pipeline.comparison.verdict import Subject, Verdict
 from tests.comparison.making import make_ledger, row_freedom, through_parquet
@@ -35,7 +38,6 @@ SUBJECTS = (
     Subject("line", "test", 0, "mae"),
     Subject("drawn", "test", 2, "accuracy", test_share=0.25),
 )
-MOONS = {"make": "moons", "noise": 0.3}
 
 
 def the_ledger() -> pd.DataFrame:
@@ -65,9 +67,13 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def outcome(ledger: pd.DataFrame) -> Outcome:
-    posterior = np.full((200, 2), 0.5)
-    truth = {"two": KnownTruth("moons", known(MOONS), posterior)}
+def moons() -> Law:
+    return known({"make": "moons", "noise": 0.3})
+
+
+@pytest.fixture(scope="module")
+def outcome(ledger: pd.DataFrame, moons: Law) -> Outcome:
+    truth = {"two": KnownTruth("moons", moons, np.full((200, 2), 0.5))}
     return conclude(ledger, the_runs(ledger), SUBJECTS, list(MODELS), CompareSpec(pairs="all"), truth)
 
 
@@ -281,26 +287,44 @@ def test_everything_is_concluded_for_every_dataset(outcome: Outcome) -> None:
     assert {one.split is None for one in outcome.noise if one.dataset == "drawn"} == {False}
 
 
-def test_the_ceiling_is_that_of_the_rows_own_ids(ledger: pd.DataFrame) -> None:
+def test_the_ceiling_is_that_of_the_rows_own_ids(ledger: pd.DataFrame, moons: Law) -> None:
     """The true probabilities are looked up by row id, not by place: a rule that knows the labels has no errors."""
     rows = ledger[(ledger["dataset"] == "two") & (ledger["model"] == "linear") & (ledger["seed"] == 0)]
     posterior = np.full((rows["row_id"].max() + 1, 2), 0.5)
     posterior[rows["row_id"], rows["label"].astype(int)] = 0.99
     posterior[rows["row_id"], 1 - rows["label"].astype(int)] = 0.01
-    law = known(MOONS)
     found = conclude(
         ledger,
         the_runs(ledger),
         SUBJECTS[:1],
         list(MODELS),
         CompareSpec(),
-        {"two": KnownTruth("moons", law, posterior)},
+        {"two": KnownTruth("moons", moons, posterior)},
     )
     (ceiling,) = found.ceilings
-    assert (ceiling.bayes_accuracy, ceiling.bayes_log_loss) == (1 - law.bayes_error, law.bayes_log_loss)
+    assert (ceiling.bayes_accuracy, ceiling.bayes_log_loss) == (1 - moons.bayes_error, moons.bayes_log_loss)
     scores = {verdict.baseline: verdict.baseline_score for verdict in found.primary()}
     (regret,) = (one for one in ceiling.regrets if (one.model, one.metric) == ("linear", "accuracy"))
     assert regret.regret == pytest.approx(1 - scores["linear"])
+
+
+def test_labels_that_arent_made_to_be_right_have_no_regret_by_accuracy(ledger: pd.DataFrame, moons: Law) -> None:
+    """Where thresholds serve another goal the Bayes rule is no measure of labels, and only log loss is held to it."""
+    subject = replace(SUBJECTS[0], labels="thresholds chosen for f1")
+    truth = {"two": KnownTruth("moons", moons, np.full((200, 2), 0.5))}
+    (ceiling,) = conclude(ledger, the_runs(ledger), [subject], list(MODELS), CompareSpec(), truth).ceilings
+    assert [(one.model, one.metric) for one in ceiling.regrets] == [(model, "log_loss") for model in MODELS]
+
+
+def test_seeds_that_failed_are_counted_among_those_that_were_asked_for(ledger: pd.DataFrame) -> None:
+    """Each dataset has its own count of seeds, finished and asked for, and the sentence says both."""
+    failed = pd.DataFrame({"dataset": ["two"], "model": ["wide"], "seed": [1], "status": ["FAILED"]})
+    runs = pd.concat([the_runs(ledger), failed], ignore_index=True)
+    pair = [("wide", "linear")]
+    two, drawn = conclude(ledger, runs, SUBJECTS[::3], list(MODELS), CompareSpec(), {}, pair).primary()
+    assert (two.seeds, two.seeds_asked) == ((2, 3), (3, 3))
+    assert "2 of 3 and 3 seeds × 20 rows" in two.sentence
+    assert (drawn.seeds, drawn.seeds_asked) == ((2, 2), (2, 2))
 
 
 def test_pairs_that_are_asked_for_replace_those_of_the_file(ledger: pd.DataFrame) -> None:
@@ -334,17 +358,23 @@ def test_the_outcome_is_valid_json(outcome: Outcome) -> None:
     assert [one["sentence"] for one in plain["verdicts"]] == [one.sentence for one in outcome.verdicts]
     assert plain["verdicts"][0]["seeds"] == list(outcome.verdicts[0].seeds)
     assert plain["recommendations"][0]["standings"][0]["cost"]["parameters"] == 20
+    assert outcome.ranking is not None
+    assert plain["ranking"]["mean_ranks"] == list(outcome.ranking.mean_ranks)
 
 
 def test_what_is_not_defined_is_null() -> None:
-    """Test rows of one class have no ROC AUC: its noise is null, its verdicts aren't there, the rest is."""
+    """Test rows of one class have no ROC AUC: its noise is null, its verdicts aren't there, the rest is.
+
+    Where it is the metric shown first, no model is recommended.
+    """
     ledger = make_ledger(MODELS, dataset="two")
     ledger["label"] = 1
-    outcome = conclude(ledger, the_runs(ledger), SUBJECTS[:1], list(MODELS), CompareSpec(), {})
+    subject = replace(SUBJECTS[0], metric="roc_auc")
+    outcome = conclude(ledger, the_runs(ledger), [subject], list(MODELS), CompareSpec(), {})
     plain = json.loads(json.dumps(outcome_json(outcome, {}), allow_nan=False))
     assert {one["metric"] for one in plain["verdicts"]} == set(CLASSIFICATION) - {"roc_auc"}
     assert [one["test_rows"] for one in plain["noise"] if one["metric"] == "roc_auc"] == [None] * 3
-    assert plain["ranking"] is None
+    assert (plain["ranking"], plain["recommendations"]) == (None, [])
     assert plain["ceilings"][0] == {
         "dataset": "two", "law": "unknown", "bayes_accuracy": None, "bayes_log_loss": None, "regrets": [],
     }  # fmt: skip
@@ -376,20 +406,21 @@ def test_the_baseline_is_the_first_model_of_the_file_even_without_runs(ledger: p
 
 
 def test_costs_are_medians_over_finished_runs() -> None:
-    """Neither another dataset's runs nor those that failed count, and one slow run doesn't either."""
+    """Neither another dataset's runs nor those that failed count, and one slow run doesn't either.
+
+    A model that has no parameters to count has no number of them.
+    """
     runs = pd.DataFrame(
         {
-            "dataset": ["d"] * 4 + ["e"],
-            "model": ["m"] * 5,
-            "status": ["FINISHED"] * 3 + ["FAILED", "FINISHED"],
-            "parameters": [30, 30, 30, 30, 70],
-            "train_seconds": [1.0, 2.0, 90.0, 0.1, 5.0],
-            "predict_seconds": [1e-5, 3e-5, 2e-5, 1.0, 1.0],
+            "dataset": ["d"] * 4 + ["e", "d"],
+            "model": ["m"] * 5 + ["trees"],
+            "status": ["FINISHED"] * 3 + ["FAILED", "FINISHED", "FINISHED"],
+            "parameters": [30, 30, 30, 30, 70, np.nan],
+            "train_seconds": [1.0, 2.0, 90.0, 0.1, 5.0, 3.0],
+            "predict_seconds": [1e-5, 3e-5, 2e-5, 1.0, 1.0, 4e-5],
         }
     )
-    found = costs(runs, "d")
-    assert set(found) == {"m"}
-    assert (found["m"].parameters, found["m"].train_seconds, found["m"].predict_seconds) == (30, 2.0, 2e-5)
+    assert costs(runs, "d") == {"m": Cost(30, 2.0, 2e-5), "trees": Cost(None, 3.0, 4e-5)}
 
 
 def test_the_file_alone_decides(ledger: pd.DataFrame, outcome: Outcome, tmp_path: Path) -> None:

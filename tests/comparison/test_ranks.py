@@ -84,15 +84,26 @@ def test_critical_differences_are_from_demsars_table(models: int, quantile: floa
     assert critical_difference(models, 14, 0.05) / unit == pytest.approx(quantile, abs=0.001)
 
 
-def test_two_models_are_compared_by_wilcoxons_signed_ranks() -> None:
+@pytest.mark.parametrize(
+    "apart",
+    [
+        [0.1, 0.2, -0.05, 0.4, 0.03, 0.08],
+        [0.25, 0.25, -0.25, 0.5, 0.5, 0.5],  # equally large ones, whose signs don't tell who has the larger rank
+        [0.1, 0.2, 0.0, -0.05, 0.4, 0.0, 0.03, 0.08],  # datasets on which the two are level tell nothing
+        [0.25, 0.25, -0.25, 0.0, 0.5, 0.5, 0.5, 0.75, 1, 1, 1, 1],
+        [0.0, 1, -2, 3, 4, -5, 6, 7, 8, 9, 10, -11, 12, 13],
+    ],
+)
+def test_two_models_are_compared_by_wilcoxons_signed_ranks(apart: list[float]) -> None:
     """For two models the p-value is that of all ways to sign the ranks of their differences, counted out."""
-    gains = np.array([[0.1, 0.2], [0.3, 0.5], [0.4, 0.35], [0.2, 0.6], [0.1, 0.13], [0.7, 0.78]])
-    found = ranking(gains)
+    found = ranking(np.stack([np.zeros(len(apart)), apart], axis=1))
     assert found.test == "Wilcoxon"
-    ranks = stats.rankdata(np.abs(gains[:, 1] - gains[:, 0]))
-    seen = ranks[gains[:, 1] < gains[:, 0]].sum()
-    sums = [sum(ranks[list(chosen)]) for size in range(7) for chosen in itertools.combinations(range(6), size)]
-    assert found.p_value == pytest.approx(2 * np.mean(np.array(sums) <= seen))
+    differing = np.array([one for one in apart if one])
+    ranks = stats.rankdata(np.abs(differing))
+    sums = np.array(list(itertools.product([0, 1], repeat=len(ranks)))) @ ranks
+    off = np.abs(sums - ranks.sum() / 2)
+    seen = abs(ranks[differing > 0].sum() - ranks.sum() / 2)
+    assert found.p_value == pytest.approx(np.mean(off >= seen))
 
 
 def test_two_datasets_that_agree_on_three_models_are_one_chance_in_six() -> None:
@@ -133,9 +144,9 @@ def test_lower_losses_rank_first() -> None:
 
 def test_models_that_are_always_level() -> None:
     """Where nothing differs p is 1, with two models and with more, and all are one group."""
-    for models in (2, 3):
+    for models, test in ((2, "Wilcoxon"), (3, "Friedman")):
         found = ranking(np.full((4, models), 0.5))
-        assert found.p_value == 1
+        assert (found.p_value, found.test) == (1, test)
         assert len(found.groups) == 1
 
 
@@ -158,7 +169,7 @@ def test_there_is_no_ranking_of_one_dataset_or_one_model_or_what_is_not_defined(
 
 
 def test_groups_are_neighbours_closer_than_the_critical_difference() -> None:
-    """Two models share a group exactly when their ranks are closer than that, and no group lies within another."""
+    """Two models share a group exactly when their ranks are closer than that; no group is one model, or in another."""
     random = np.random.default_rng(0)
     for models, datasets in ((4, 12), (6, 20), (8, 10)):
         values = random.normal(size=(datasets, models)) + 0.5 * np.arange(models)
@@ -170,6 +181,7 @@ def test_groups_are_neighbours_closer_than_the_critical_difference() -> None:
             assert (frozenset(pair) in together) == close
         for one, other in itertools.permutations(found.groups, 2):
             assert not set(one) <= set(other)
+    assert ranking(np.tile([0.1, 0.5, 0.9], (30, 1))).groups == ()
 
 
 def test_few_datasets_say_so() -> None:
@@ -179,6 +191,9 @@ def test_few_datasets_say_so() -> None:
         "Mean ranks over 5 datasets: b 1.00, a 2.00; the ranks don't differ beyond chance (Wilcoxon p = 0.062);"
         " so few datasets could hardly show more."
     )
+    at_alpha = rank([scored(("a", "b"), np.array([0.1, 0.9]))] * 5, 2 / 2**5)  # which is not below it
+    assert at_alpha is not None
+    assert at_alpha.sentence == ranking(np.array([[0.1, 0.9]] * 5)).sentence
     three = ranking(np.random.default_rng(0).normal([0, 5, 9], 1, (5, 3)))
     assert three.p_value < 0.05
     assert "few" not in three.sentence

@@ -66,11 +66,15 @@ def test_a_regressions_predictions_have_no_classes(tmp_path: Path) -> None:
 
 
 def test_draws_come_one_by_one_in_order(tmp_path: Path) -> None:
-    """Each resample is a draw with its own truth, in the order of their numbers; a model may lack in one of them."""
+    """Each resample is a draw with its own truth, in the order of their numbers; a model may lack in one of them.
+
+    Within a draw, models and seeds have the file's order.
+    """
     ledger = make_ledger(SKILLS, draws=3)
     ledger = ledger[~((ledger["resample"] == 1) & (ledger["model"] == "relu"))].iloc[::-1]
     draws = read_draws(through_parquet(ledger, tmp_path), "d", "test", 2)
-    assert [sorted(draw.models) for draw in draws] == [["linear", "relu"], ["linear"], ["linear", "relu"]]
+    assert [list(draw.models) for draw in draws] == [["relu", "linear"], ["linear"], ["relu", "linear"]]
+    assert draws[0].seeds == {"relu": (2, 1, 0), "linear": (2, 1, 0)}
     for number, draw in enumerate(draws):
         rows = ledger[(ledger["resample"] == number) & (ledger["model"] == "linear") & (ledger["seed"] == 2)]
         place = draw.seeds["linear"].index(2)

@@ -76,18 +76,31 @@ def test_classes_by_name_are_classes_by_number() -> None:
 
 
 def test_predicted_classes_do_without_probabilities() -> None:
-    """Labels alone give the verdict of probabilities above one half, for single runs by McNemar's test."""
+    """Labels alone give the verdict of probabilities above one half, for single runs by McNemar's test.
+
+    They are compared by accuracy unless told otherwise.
+    """
     found = judged(classed("one"), classed("other"))
     assert numbers(found) == numbers(judged(scored("one", 1), scored("other", 1)))
     assert found.method == "exact McNemar (one seed)"
     assert found.sentence.startswith("one") or "of one " in found.sentence
     assert " on these rows: accuracy " in found.sentence
+    assert compare_tables({"one": classed("one"), "other": classed("other")}, CompareSpec()) == found
+
+
+def test_class_is_one_though_it_is_never_true_or_never_predicted() -> None:
+    """A model may know but one class, and another may be wrong by one that no row is of."""
+    odd = classed("other")["prediction"].where(np.arange(60) > 9, "maybe")
+    found = judged(classed("one", prediction="yes"), classed("other", prediction=odd))
+    assert found.model_score == pytest.approx(TRUTH.mean())
+    assert found.baseline_score == pytest.approx(((SCORES["other"][0] > 0.5) == TRUTH)[10:].sum() / 60)
 
 
 def test_rows_and_seeds_may_have_names() -> None:
     """Row ids and seeds are texts as well as numbers."""
-    named = [scored(name).astype({"row_id": str, "seed": str}) for name in SCORES]
-    assert numbers(judged(*named)) == numbers(judged(scored("one"), scored("other")))
+    named = (scored(name).astype({"row_id": str, "seed": str}) for name in SCORES)
+    one, other = (table.assign(seed="seed " + table["seed"]) for table in named)
+    assert numbers(judged(one, other)) == numbers(judged(scored("one"), scored("other")))
 
 
 def test_column_threshold_counts() -> None:
@@ -96,6 +109,7 @@ def test_column_threshold_counts() -> None:
     assert found.model_score == pytest.approx(np.mean((SCORES["one"] > 0.8) == TRUTH))
     assert found.baseline_score == pytest.approx(np.mean((SCORES["other"] > 0.5) == TRUTH))
     assert found.labels == "thresholds as given"
+    assert judged(scored("one").assign(threshold=0.5), scored("other")).labels == ""
 
 
 def test_regression_is_judged_by_its_metrics() -> None:
@@ -114,6 +128,8 @@ def test_groups_are_the_cases() -> None:
     assert (found.groups, found.method) == (12, "groups alone (one seed)")
     again = judged(classed("one", group=groups), classed("other", group=groups))
     assert numbers(again) == numbers(found)
+    with pytest.raises(BadInput, match="other: row 0 has the group 1 with seed 0, and 0 in one; compare predictions"):
+        judged(classed("one", group=groups), classed("other", group=groups + 1))
 
 
 def test_ledger_of_several_datasets_is_taken_as_it_is() -> None:
@@ -171,7 +187,7 @@ BAD: dict[str, tuple[Callable[[], pd.DataFrame], str, str]] = {
         "one: with seed 0 lacks row 0, which other runs have; compare the same rows",
     ),
     "two models": (
-        lambda: classed("one", model=["a"] * 30 + ["b"] * 30),
+        lambda: classed("one", model=["a"] * 30 + ["b"] * 20 + ["c"] * 10),
         "accuracy",
         "one: has rows of model a and of model b; keep those of one",
     ),
@@ -190,6 +206,16 @@ BAD: dict[str, tuple[Callable[[], pd.DataFrame], str, str]] = {
         lambda: classed("one", p_no=-3.0, p_yes=3.0),
         "roc_auc",
         "one: -3 in column 'p_no', row 1, is no probability; give probabilities between 0 and 1, not logits",
+    ),
+    "more than sure": (
+        lambda: classed("one", p_no=[0.0, 1.0] * 30, p_yes=[1.0] * 59 + [1.5]),
+        "roc_auc",
+        "one: 1.5 in column 'p_yes', row 60, is no probability; give probabilities between 0 and 1, not logits",
+    ),
+    "groups in one alone": (
+        lambda: classed("one", group=range(60)),
+        "accuracy",
+        "other: with seed 0 lacks row 0 in column 'group', which other runs have; compare the same rows",
     ),
     "no numbers": (
         lambda: classed("one"),
@@ -210,17 +236,19 @@ def test_what_cant_be_compared_is_told_in_one_line(case: str) -> None:
 
 def test_rows_of_different_data_are_refused() -> None:
     """Tables that say they are of other datasets aren't compared, though their row ids agree."""
-    with pytest.raises(BadInput, match="one has dataset moons and other has dataset circles"):
+    with pytest.raises(BadInput, match="one has dataset moons and other has dataset circles; give predictions of"):
         judged(classed("one", dataset="moons"), classed("other", dataset="circles"))
 
 
 def test_metric_that_isnt_defined_is_told() -> None:
-    """ROC AUC of rows of one class is no number, and one row has no spread: each is told."""
-    with pytest.raises(BadInput, match="metric: roc_auc isn't defined on these rows"):
-        judged(
-            scored("one")[TRUTH.tolist() * 3 == np.ones(180)],
-            scored("other")[TRUTH.tolist() * 3 == np.ones(180)],
-            "roc_auc",
-        )
-    with pytest.raises(BadInput, match=r"one row \(or group\) has no spread"):
-        judged(classed("one")[:1], classed("other")[:1])
+    """ROC AUC of rows of one class is no number, and one row has no spread: each is told, with a remedy."""
+    of_one_class = TRUTH.tolist() * 3 == np.ones(180)
+    with pytest.raises(BadInput) as told:
+        judged(scored("one")[of_one_class], scored("other")[of_one_class], "roc_auc")
+    assert str(told.value) == (
+        "metric: roc_auc isn't defined on these rows, whose labels are all alike;"
+        " give another metric, or rows of every class"
+    )
+    with pytest.raises(BadInput) as told:
+        judged(*(classed(name, dataset="d", split="test")[:1] for name in SCORES))
+    assert str(told.value) == "row_id: one row (or group) has no spread; give predictions of two or more"

@@ -15,7 +15,7 @@ from pipeline.comparison import thresholds
 from pipeline.comparison.thresholds import HALF, RANDOM_STATE, REPLICATES, Goal, choose, parse_goal
 from pipeline.errors import BadInput
 
-COST = Goal("cost", fp=1, fn=5)
+COST = Goal("cost", fp=2, fn=5)
 GOALS = [Goal("accuracy"), Goal("f1"), Goal("youden"), COST, Goal("precision", 0.8), Goal("recall", 0.9)]
 
 Rows = tuple[Integers, Floats]
@@ -88,6 +88,7 @@ def test_the_interval_is_that_of_a_plain_loop(goal: Goal) -> None:
         values.append(candidates[worths.index(max(worths))])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(thresholds, "REPLICATES", 15)
+        patch.setattr(thresholds, "CELLS_PER_BLOCK", 4 * 15)  # three blocks of four, and one of three
         chosen = choose(goal, truth, scores)
     assert [chosen.low, chosen.high] == pytest.approx(np.percentile(values, [2.5, 97.5]))
 
@@ -96,8 +97,9 @@ def test_the_interval_is_the_same_in_small_blocks(monkeypatch: pytest.MonkeyPatc
     """How many replicates are counted at once bounds the memory, and changes nothing."""
     truth, scores = some_rows()
     whole = choose(COST, truth, scores)
-    monkeypatch.setattr(thresholds, "CELLS_PER_BLOCK", 7 * len(truth))
-    assert choose(COST, truth, scores) == whole
+    for cells in (7 * len(truth), 1):  # seven replicates, and never less than one
+        monkeypatch.setattr(thresholds, "CELLS_PER_BLOCK", cells)
+        assert choose(COST, truth, scores) == whole
     assert whole.low < whole.high
 
 
@@ -125,13 +127,18 @@ def test_sklearns_tuned_threshold_is_worth_the_same(goal: Goal, scoring: object)
 
 
 def test_a_floor_that_no_threshold_reaches_is_told() -> None:
-    """Where no precision is high enough, the threshold of the highest one is taken, and isn't called reached."""
+    """Where no precision is high enough, the threshold of the highest one is taken, and isn't called reached.
+
+    Of equally high ones that of the higher recall is taken, though another be nearer to 0.5.
+    """
     truth, scores = np.array([1, 1, 0, 1, 0]), np.array([0.1, 0.2, 0.3, 0.8, 0.9])
     missed = choose(Goal("precision", 0.7), truth, scores)
     assert not missed.reached
     assert missed.value == pytest.approx(0.05)  # all rows positive: 3 of 5 are right, more than above any other
     assert missed.validation_score == pytest.approx(0.6)
     assert choose(Goal("precision", 0.6), truth, scores).reached
+    level = choose(Goal("precision", 0.7), np.array([1, 0, 1, 0]), np.array([0.2, 0.4, 0.6, 0.8]))
+    assert (level.value, level.reached) == (0.1, False)  # half are right there, as above 0.5
 
 
 def test_rows_of_one_class_or_one_score_give_a_threshold() -> None:
@@ -184,11 +191,16 @@ def test_a_fixed_threshold_needs_no_rows() -> None:
     ],
 )
 def test_a_goal_has_one_name(written: object, rule: str) -> None:
-    """However a goal is written, its rule is one canonical text, and what it is written back as means the same."""
+    """However a goal is written, its rule is one canonical text, and what it is written back as means the same.
+
+    So does the goal itself, as Python code gives it.
+    """
     goal = parse_goal(written)
     assert goal.rule == rule
-    assert parse_goal(goal.as_written()) == goal
+    assert parse_goal(goal.as_written()) == parse_goal(goal) == goal
     assert goal.is_default == (goal == HALF) == (written == 0.5)
+    fixed = f"threshold {rule}" if written != 0.5 else ""
+    assert goal.words == (fixed if isinstance(written, float) else f"thresholds chosen for {rule}")
 
 
 @pytest.mark.parametrize(

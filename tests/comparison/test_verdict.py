@@ -297,9 +297,10 @@ def test_resamples_are_compared_draw_by_draw(test_share: float, tmp_path: Path) 
 
 def test_one_seed_in_each_of_several_resamples_is_no_single_run() -> None:
     """Resampling draws seeds anew too: models are compared, not runs."""
-    verdict = the_verdict(make_ledger({"linear": 0.2, "relu": 3.0}, draws=8, seeds=1))
-    assert verdict.sentence.startswith("relu is better than linear on d")
-    assert "luck of training" not in verdict.sentence
+    for draws, alpha in ((2, 0.2), (8, 0.05)):
+        verdict = the_verdict(make_ledger({"linear": 0.2, "relu": 3.0}, draws=draws, seeds=1), alpha=alpha)
+        assert verdict.sentence.startswith("relu is better than linear on d")
+        assert "luck of training" not in verdict.sentence
 
 
 def test_a_run_that_diverged_leaves_unequal_seeds() -> None:
@@ -353,6 +354,7 @@ def test_many_pairs_are_adjusted_and_the_interval_is_not() -> None:
     assert verdict.decision == "not separable"
     assert "The interval leaves out 0, which one of 20 pairs may do by chance." in verdict.sentence
     assert "chance" not in others[0].sentence
+    assert "With one seed" not in verdict.sentence  # there are two
 
 
 def test_the_pairs_are_those_that_were_asked_for() -> None:
@@ -378,10 +380,12 @@ def test_models_without_a_finished_run_are_left_out() -> None:
 
 
 def test_a_model_that_lacks_in_one_draw_is_left_out_of_all() -> None:
-    """Draws are averaged over the same models."""
+    """Draws are averaged over the same models; two draws are several."""
     ledger = make_ledger({"a": 0.5, "b": 1.0, "c": 1.5}, draws=2)
     ledger = ledger[~((ledger["model"] == "b") & (ledger["resample"] == 1))]
-    assert [(one.model, one.baseline) for one in judged(ledger)] == [("c", "a")]
+    verdict = the_verdict(ledger)
+    assert (verdict.model, verdict.baseline, verdict.method) == ("c", "a", "corrected resampled t")
+    assert "3 seeds × 60 rows × 2 resamples" in verdict.sentence
 
 
 def test_what_is_not_defined_has_no_verdict() -> None:
@@ -407,6 +411,16 @@ def test_the_metric_shown_first_is_marked() -> None:
     ledger = make_ledger(SKILLS)
     assert the_verdict(ledger, "f1").primary
     assert not the_verdict(ledger, "f1", shown="accuracy").primary
+
+
+def test_how_labels_are_made_is_said_where_labels_count() -> None:
+    """Thresholds that serve a goal are named beside metrics of labels, and not beside those of probabilities."""
+    subject = Subject("d", "test", 2, "accuracy", labels="thresholds chosen for f1")
+    draws, measured = measure(make_ledger(SKILLS), subject, list(SKILLS))
+    for one in measured:
+        (verdict,) = judge(one, CompareSpec(), draws[0])
+        said = ", 3 seeds × 60 rows, thresholds chosen for f1." in verdict.sentence
+        assert said == bool(verdict.labels) == (one.metric not in ("roc_auc", "log_loss", "average_precision"))
 
 
 def test_alpha_is_the_one_of_the_file() -> None:
