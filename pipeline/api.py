@@ -102,9 +102,9 @@ def run(
     ... )
     >>> len(finished.splits["moons"].test), finished.metrics
     (40, {'moons': 'accuracy'})
-    >>> pipeline.run("no_such_experiment")
+    >>> pipeline.run("no_such.yaml")
     Traceback (most recent call last):
-    pipeline.errors.BadInput: no_such_experiment: no such experiment; check the path
+    pipeline.errors.BadInput: no_such.yaml: no such experiment; check the path, or run it where your experiments/ lies
     """
     options = Options(until, jobs, cluster, device, Path(reports), memory, storage, fresh)
     checked, file = _experiment(experiment)

@@ -47,10 +47,10 @@ def rank(measured: Sequence[Measured], alpha: float) -> Ranking | None:
             for one in measured
         ]
     )
-    ranks = rankdata(-gains, axis=1)
+    ranks = rankdata(-_rounded(gains), axis=1)
     means = ranks.mean(axis=0)
     order = np.argsort(means, kind="stable")
-    p_value, test = _two(gains) if len(everywhere) == 2 else _many(gains)
+    p_value, test = _two(gains[:, 0] - gains[:, 1]) if len(everywhere) == 2 else _many(_rounded(gains))
     difference = critical_difference(len(everywhere), len(measured), alpha)
     models = tuple(everywhere[place] for place in order)
     groups = _groups(models, means[order], difference)
@@ -64,6 +64,13 @@ def rank(measured: Sequence[Measured], alpha: float) -> Ranking | None:
         groups,
         _sentence(models, means[order], p_value, test, len(measured), alpha),
     )
+
+
+def _rounded(values: Floats) -> Floats:
+    """Return shares of a row's largest, without the last bits: sums leave other ones to values that are equal."""
+    largest = np.abs(values).max(axis=-1, keepdims=True)
+    shares: Floats = np.round(values / np.where(largest > 0, largest, 1), 12)
+    return shares
 
 
 def critical_difference(models: int, datasets: int, alpha: float) -> float:
@@ -92,11 +99,11 @@ def _many(gains: Floats) -> tuple[float, str]:
     return float(found.pvalue), "Friedman"
 
 
-def _two(gains: Floats) -> tuple[float, str]:
-    """Wilcoxon's signed ranks, exact for few datasets, also where differences are equally large."""
+def _two(apart: Floats) -> tuple[float, str]:
+    """Wilcoxon's signed ranks of the differences (datasets,), exact for few, also where they are equally large."""
     from scipy.stats import wilcoxon
 
-    apart = gains[:, 0] - gains[:, 1]
+    apart = _rounded(apart)
     if not apart.any():
         return 1.0, "Wilcoxon"
     return float(wilcoxon(apart[apart != 0]).pvalue), "Wilcoxon"

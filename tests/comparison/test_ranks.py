@@ -106,6 +106,15 @@ def test_two_models_are_compared_by_wilcoxons_signed_ranks(apart: list[float]) -
     assert found.p_value == pytest.approx(np.mean(off >= seen))
 
 
+def test_last_bits_part_nobody() -> None:
+    """Values that are equal but for a sum's last bits share their rank, and their differences are equally large."""
+    found = ranking(np.array([[0.3, 0.1 + 0.2, 0.5], [0.7, 0.7, 0.9]]))
+    assert dict(zip(found.models, found.mean_ranks, strict=True)) == {"c": 1.0, "a": 2.5, "b": 2.5}
+    exact = ranking(np.array([[0, 1], [0, -1], [0, 2], [0, 2], [0, 1], [0, 1]]))
+    off = ranking(np.array([[0.1, 0.2], [0.3, 0.2], [0.3, 0.5], [0.7, 0.9], [0.6, 0.7], [0.8, 0.9]]))
+    assert off.p_value == exact.p_value
+
+
 def test_two_datasets_that_agree_on_three_models_are_one_chance_in_six() -> None:
     """The second dataset has one of 3! orders, each as likely; and it matters only that they agree."""
     for values in ([[0.1, 0.2, 0.9], [0.5, 0.6, 0.8]], [[0.9, 0.1, 0.2], [0.8, 0.5, 0.6]]):
