@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import StoreError
+from pipeline.stages.populations import population_rows
 from pipeline.training.checkpoints import Ended, Training, load_checkpoint, save_checkpoint, train_kept
 from pipeline.training.population import Member, Population, Shape, finish_population
 from pipeline.training.sealed import discard_damaged, write_sealed
+from pipeline.training.snapshots import Recorder
 from tests.training.test_population import make_rows
+from tests.training.test_snapshots import make_split, shape_for
 
 
 @pytest.mark.parametrize("batch_size", [None, 16])
@@ -42,7 +46,7 @@ def test_training_goes_on_as_if_never_stopped(tmp_path: Path, optimizer: str, ba
 def test_going_on_trains_only_what_is_left(tmp_path: Path) -> None:
     """Stacks that are done aren't trained again, whichever of their seeds are asked for, and a new seed is trained.
 
-    They are announced once, so that progress is complete.
+    They are announced once, so that progress is complete. Members share the seconds that their stack took.
     """
     shape = Shape("relu", "bce_with_logits", "Adam", 1)
     members = [Member(seed, (6,), 0.01, 25) for seed in range(4)]
@@ -53,17 +57,66 @@ def test_going_on_trains_only_what_is_left(tmp_path: Path) -> None:
         epochs.clear()
         return train_kept(shape, asked, *rows, tmp_path, announce=lambda population: epochs.append(population.epoch))
 
+    begun = time.perf_counter()
     first = train(members)
+    assert 0 < sum(one.seconds for one in first) < time.perf_counter() - begun
     assert epochs == list(range(1, 26))
     fewer = train([members[3], members[1]])
     assert epochs == [25]
     assert [bits(one) for one in fewer] == [bits(first[3]), bits(first[1])]
     assert [one.started_at for one in fewer] == [first[0].started_at] * 2
-    assert sum(one.seconds for one in first) > 0
     assert [one.seconds for one in fewer] == [one.seconds for one in first[:2]]
     more = train([*members, Member(9, (6,), 0.01, 7)])
     assert epochs == [25, *range(1, 8)]
     assert [bits(one) for one in more[:4]] == [bits(one) for one in first]
+
+
+def test_what_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in any epoch, training goes on after the last one that was kept, and so does what was recorded of it.
+
+    A stack in work is left aside once some of its members have been trained to their ends in another.
+    """
+    one, other = tmp_path / "kept" / "one", tmp_path / "kept" / "other"
+    made = make_split(2)
+    rows = [population_rows(made, part) for part in ("train", "validation")]
+    members = [Member(seed, (6,), 0.01, 20) for seed in (0, 1)] + [Member(seed, (4, 4), 0.01, 8) for seed in (2, 3, 4)]
+    epochs: list[int] = []
+
+    def train(asked: list[Member], folder: Path | None, stop: int | None = None) -> list[list[bytes]]:
+        epochs.clear()
+        recorder = Recorder(made)
+
+        def announce(population: Population) -> None:
+            epochs.append(population.epoch)
+            if len(epochs) == stop:
+                raise KeyboardInterrupt
+
+        ended = train_kept(shape_for(made), asked, *rows, folder, recorder=recorder, announce=announce)
+        snapshots = [recorder.snapshots(member.seed) for member in asked]
+        return [
+            [*bits(own), seen.epochs.tobytes(), seen.codes.tobytes()]
+            for own, seen in zip(ended, snapshots, strict=True)
+        ]
+
+    whole = train(members, None)
+    with pytest.raises(KeyboardInterrupt):
+        train(members, one, stop=12)
+    assert not one.exists()  # a minute hasn't gone by
+    monkeypatch.setattr("pipeline.training.checkpoints.SECONDS_BETWEEN", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(members, one, stop=12)
+    assert train(members, one) == whole
+    assert epochs == [*range(12, 21), *range(1, 9)]
+    assert train(members, one) == whole
+    assert sorted(epochs) == [8, 20]
+
+    for some in (members[:2], members[2:]):
+        with pytest.raises(KeyboardInterrupt):
+            train(some, other, stop=6)
+    assert train(members[1:2], other) == whole[1:2]
+    assert epochs == list(range(1, 21))
+    assert train(members, other) == whole
+    assert epochs == [20, *range(6, 9), *range(1, 21)]
 
 
 def test_other_members_are_trained_anew(tmp_path: Path) -> None:
@@ -79,7 +132,7 @@ def test_other_members_are_trained_anew(tmp_path: Path) -> None:
 
 
 def test_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
-    """A checkpoint cut short, with a bit flipped or of another kind is refused with its path, not read in part."""
+    """A checkpoint cut short, with a bit flipped, or of another kind or version is refused with its path."""
     rows = make_rows("bce_with_logits", 20, 1)
     path = tmp_path / "population.sealed"
     population = Population(Shape("relu", "bce_with_logits", "SGD", 1), [Member(0, (4,), 0.1, 3)], rows, rows)
@@ -92,6 +145,9 @@ def test_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
             load_checkpoint(path, rows, rows)
     write_sealed(path, {}, {})
     with pytest.raises(StoreError, match="no checkpoint of a population"):
+        load_checkpoint(path, rows, rows)
+    write_sealed(path, {}, {"format": "another"})
+    with pytest.raises(StoreError, match=r"population\.sealed has format another; this version reads photofinish-"):
         load_checkpoint(path, rows, rows)
     path.write_bytes(damaged)
     (line,) = discard_damaged(tmp_path)
