@@ -408,6 +408,8 @@ def test_memory_bounds_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:
         assert max(map(len, stacks(shape, members, 800, 200, memory))) == most
         monkeypatch.setattr("pipeline.training.population.free_memory", lambda memory=memory: 8 * memory + 7)
         assert max(map(len, stacks(shape, members, 800, 200))) == most
+    at_most = 201 * (MOST_ROWS + 224) * 3 * 4  # long parts go through in pieces
+    assert stacks(shape, members[:1], 10**6, 200, at_most) == [[0]]
     with pytest.raises(BadInput, match="--memory: 1 MiB are too few for one network of 201 units; allow at least 3"):
         stacks(shape, members, 800, 200, 2**20)
     train, monitored = make_rows("bce_with_logits", 800, 1), make_rows("bce_with_logits", 200, 2)
@@ -418,6 +420,19 @@ def test_memory_bounds_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_free_memory_is_the_systems() -> None:
     """What is free is more than nothing and less than there is."""
     assert 0 < free_memory() < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_training_takes_one_thread() -> None:
+    """Whatever the number of torch's threads is, training takes one, and leaves the number as it was."""
+    rows, before = make_rows("mse", 40, 1), torch.get_num_threads()
+    taken: list[int] = []
+    torch.set_num_threads(2)
+    try:
+        population = Population(Shape("relu", "mse", "SGD", 1), [Member(0, (3,), 0.01, 2)], rows, rows)
+        finish_population(population, announce=lambda _: taken.append(torch.get_num_threads()))
+        assert (taken, torch.get_num_threads()) == ([1, 1], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_order_of_outcomes_is_that_of_the_members() -> None:
