@@ -46,7 +46,7 @@ def test_training_goes_on_as_if_never_stopped(tmp_path: Path, optimizer: str, ba
 def test_going_on_trains_only_what_is_left(tmp_path: Path) -> None:
     """Stacks that are done aren't trained again, whichever of their seeds are asked for, and a new seed is trained.
 
-    They are announced once, so that progress is complete. Members share the seconds that their stack took.
+    They are announced once, so that progress is complete.
     """
     shape = Shape("relu", "bce_with_logits", "Adam", 1)
     members = [Member(seed, (6,), 0.01, 25) for seed in range(4)]
@@ -57,9 +57,7 @@ def test_going_on_trains_only_what_is_left(tmp_path: Path) -> None:
         epochs.clear()
         return train_kept(shape, asked, *rows, tmp_path, announce=lambda population: epochs.append(population.epoch))
 
-    begun = time.perf_counter()
     first = train(members)
-    assert 0 < sum(one.seconds for one in first) < time.perf_counter() - begun
     assert epochs == list(range(1, 26))
     fewer = train([members[3], members[1]])
     assert epochs == [25]
@@ -71,51 +69,82 @@ def test_going_on_trains_only_what_is_left(tmp_path: Path) -> None:
     assert [bits(one) for one in more[:4]] == [bits(one) for one in first]
 
 
-def test_what_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped in any epoch, training goes on after the last one that was kept, and so does what was recorded of it.
+STACKS = [Member(seed, (6,), 0.01, 20) for seed in (0, 1)], [Member(seed, (4, 4), 0.01, 8) for seed in (2, 3, 4)]
 
-    A stack in work is left aside once some of its members have been trained to their ends in another.
-    """
-    one, other = tmp_path / "kept" / "one", tmp_path / "kept" / "other"
+
+class Clock:
+    """Stands for the module `time`: every time that it is looked at, an epoch's seconds have gone by."""
+
+    time = staticmethod(time.time)
+
+    def __init__(self) -> None:
+        self.epoch, self.now = 1.0, 0.0
+
+    def perf_counter(self) -> float:
+        self.now += self.epoch
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("pipeline.training.checkpoints.time", clock)
+    return clock
+
+
+def train_recorded(
+    members: list[Member], folder: Path | None, stop: int | None = None
+) -> tuple[list[list[bytes]], list[int], list[float]]:
+    """Train with a recorder; return networks, curves and frames, the epochs announced, and each member's seconds."""
     made = make_split(2)
     rows = [population_rows(made, part) for part in ("train", "validation")]
-    members = [Member(seed, (6,), 0.01, 20) for seed in (0, 1)] + [Member(seed, (4, 4), 0.01, 8) for seed in (2, 3, 4)]
+    recorder = Recorder(made)
     epochs: list[int] = []
 
-    def train(asked: list[Member], folder: Path | None, stop: int | None = None) -> list[list[bytes]]:
-        epochs.clear()
-        recorder = Recorder(made)
+    def announce(population: Population) -> None:
+        epochs.append(population.epoch)
+        if len(epochs) == stop:
+            raise KeyboardInterrupt
 
-        def announce(population: Population) -> None:
-            epochs.append(population.epoch)
-            if len(epochs) == stop:
-                raise KeyboardInterrupt
+    ended = train_kept(shape_for(made), members, *rows, folder, recorder=recorder, announce=announce)
+    snapshots = [recorder.snapshots(member.seed) for member in members]
+    frames = [[seen.epochs.tobytes(), seen.codes.tobytes()] for seen in snapshots]
+    seconds = [one.seconds for one in ended]
+    return [bits(one) + own for one, own in zip(ended, frames, strict=True)], epochs, seconds
 
-        ended = train_kept(shape_for(made), asked, *rows, folder, recorder=recorder, announce=announce)
-        snapshots = [recorder.snapshots(member.seed) for member in asked]
-        return [
-            [*bits(own), seen.epochs.tobytes(), seen.codes.tobytes()]
-            for own, seen in zip(ended, snapshots, strict=True)
-        ]
 
-    whole = train(members, None)
-    with pytest.raises(KeyboardInterrupt):
-        train(members, one, stop=12)
-    assert not one.exists()  # a minute hasn't gone by
-    monkeypatch.setattr("pipeline.training.checkpoints.SECONDS_BETWEEN", 0.0)
-    with pytest.raises(KeyboardInterrupt):
-        train(members, one, stop=12)
-    assert train(members, one) == whole
+def test_what_was_stopped_goes_on(tmp_path: Path, clock: Clock) -> None:
+    """Kept once a minute, training goes on after the epoch that was kept, and so does what was recorded.
+
+    The seconds of a stack are those of all its beginnings, and its members share them.
+    """
+    members, folder = [*STACKS[0], *STACKS[1]], tmp_path / "not" / "there"
+    whole, *_ = train_recorded(members, None)
+    for clock.epoch in (1.0, 60.0):
+        assert not folder.exists()
+        with pytest.raises(KeyboardInterrupt):
+            train_recorded(members, folder, stop=12)
+    again, epochs, seconds = train_recorded(members, folder)
+    assert again == whole
     assert epochs == [*range(12, 21), *range(1, 9)]
-    assert train(members, one) == whole
+    assert seconds == [60 * 20 / 2] * 2 + [60 * 8 / 3] * 3
+    again, epochs, _ = train_recorded(members, folder)
+    assert again == whole
     assert sorted(epochs) == [8, 20]
 
-    for some in (members[:2], members[2:]):
+
+def test_what_is_done_goes_before_what_is_in_work(tmp_path: Path, clock: Clock) -> None:
+    """A stack in work is left aside once one of its members is done in another stack, and others in work go on."""
+    clock.epoch = 60.0
+    for some in STACKS:
         with pytest.raises(KeyboardInterrupt):
-            train(some, other, stop=6)
-    assert train(members[1:2], other) == whole[1:2]
+            train_recorded(some, tmp_path, stop=6)
+    alone, epochs, _ = train_recorded(STACKS[0][1:], tmp_path)
     assert epochs == list(range(1, 21))
-    assert train(members, other) == whole
+    members = [*STACKS[0], *STACKS[1]]
+    together, epochs, _ = train_recorded(members, tmp_path)
+    assert together == train_recorded(members, None)[0]
+    assert together[1:2] == alone
     assert epochs == [20, *range(6, 9), *range(1, 21)]
 
 
