@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -43,9 +45,9 @@ def test_the_label_is_that_of_the_threshold(threshold: float) -> None:
 def test_a_probability_at_the_threshold_is_class_0() -> None:
     """Above the threshold means above, in double precision."""
     made, model = trained_on(make="moons", n_samples=300, noise=0.3)
-    positive = served(made, model, 0.5)[0, 1]
+    positive = float(served(made, model, 0.5)[0, 1])
     assert served(made, model, positive)[0, 2] == 0
-    assert served(made, model, np.nextafter(positive, 0))[0, 2] == 1
+    assert served(made, model, math.nextafter(positive, 0))[0, 2] == 1
 
 
 def test_the_label_of_more_classes_is_the_likeliest() -> None:

@@ -36,7 +36,7 @@ def test_names_of_classes_may_be_numbers() -> None:
     for wrong in ({True: 1.0}, {"a": 0.0}, {}):
         with pytest.raises(ValidationError):
             TrainingSpec(class_weight=wrong)
-    with pytest.raises(ValidationError, match="'balance' can't be used"):
+    with pytest.raises(ValidationError, match="'balance' can't be used; give balanced, or classes"):
         TrainingSpec(class_weight="balance")
 
 
