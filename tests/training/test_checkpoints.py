@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import StoreError
+from pipeline.errors import BadInput, StoreError
 from pipeline.stages.populations import population_rows
 from pipeline.training.checkpoints import Ended, Training, load_checkpoint, save_checkpoint, train_kept
 from pipeline.training.population import Member, Population, Shape, finish_population
@@ -57,7 +57,9 @@ def test_going_on_trains_only_what_is_left(tmp_path: Path) -> None:
         epochs.clear()
         return train_kept(shape, asked, *rows, tmp_path, announce=lambda population: epochs.append(population.epoch))
 
+    begun = time.time()
     first = train(members)
+    assert begun <= first[0].started_at <= time.time()
     assert epochs == list(range(1, 26))
     fewer = train([members[3], members[1]])
     assert epochs == [25]
@@ -149,7 +151,7 @@ def test_what_is_done_goes_before_what_is_in_work(tmp_path: Path, clock: Clock) 
 
 
 def test_other_members_are_trained_anew(tmp_path: Path) -> None:
-    """A checkpoint serves only the members and the device it was made by."""
+    """A checkpoint serves only the members and the device it was made by; others need their own memory."""
     shape = Shape("relu", "bce_with_logits", "SGD", 1)
     rows = make_rows("bce_with_logits", 60, 1), make_rows("bce_with_logits", 30, 2)
     train_kept(shape, [Member(0, (6,), 0.01, 5)], *rows, tmp_path)
@@ -158,6 +160,8 @@ def test_other_members_are_trained_anew(tmp_path: Path) -> None:
     assert bits(kept) == bits(fresh)
     (fresh,), (kept,) = train_kept(double, other, *rows, None), train_kept(double, other, *rows, tmp_path)
     assert bits(kept) == bits(fresh)
+    with pytest.raises(BadInput, match="0 MiB are too few"):
+        train_kept(shape, [Member(1, (6,), 0.02, 5)], *rows, tmp_path, memory=1)
 
 
 def test_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
