@@ -191,4 +191,4 @@ def test_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
 def bits(ended: Ended) -> list[bytes]:
     outcome = ended.outcome
     arrays = [*outcome.network.weights, *outcome.network.biases, *outcome.history.curves().values()]
-    return [array.tobytes() for array in arrays]
+    return [str(outcome.network.activation).encode(), *(array.tobytes() for array in arrays)]
