@@ -165,7 +165,7 @@ def test_other_members_are_trained_anew(tmp_path: Path) -> None:
 
 
 def test_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
-    """A checkpoint cut short, with a bit flipped, or of another kind or version is refused with its path."""
+    """A checkpoint cut short, with a bit flipped, of another kind or version, or missing is refused."""
     rows = make_rows("bce_with_logits", 20, 1)
     path = tmp_path / "population.sealed"
     population = Population(Shape("relu", "bce_with_logits", "SGD", 1), [Member(0, (4,), 0.1, 3)], rows, rows)
@@ -186,6 +186,8 @@ def test_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     (line,) = discard_damaged(tmp_path)
     assert "population.sealed is damaged" in line
     assert not path.exists()
+    with pytest.raises(StoreError, match=r"population\.sealed can't be read: .*No such file"):
+        load_checkpoint(path, rows, rows)
 
 
 def bits(ended: Ended) -> list[bytes]:
