@@ -68,12 +68,12 @@ class Stack:
         n_features: int,
         n_outputs: int,
         *,
-        dtype: torch.dtype = torch.float32,
-        device: str = "cpu",
+        dtype: torch.dtype,
+        device: str,
     ) -> None:
         self.activation = activation
         self.hidden_units = [tuple(units) for units in hidden_units]  # per member, without padding
-        depth = len(self.hidden_units[0]) if self.hidden_units else 0
+        depth = len(self.hidden_units[0])
         widest = [max(units[layer] for units in self.hidden_units) for layer in range(depth)]
         self.sizes = [n_features, *widest, n_outputs]
         self.flat = torch.zeros(self._length(), dtype=dtype, device=device)

@@ -167,11 +167,9 @@ class Pass:
         """Carry the derivative by a layer's output to the one by the input of the activation below it."""
         weights, delta, below = self._stack.weights_poi[layer], self._deltas[layer], self._deltas[layer - 1]
         if delta.shape[1] == 1:
-            torch.mul(
-                weights.transpose(1, 2), delta, out=below
-            )  # an outer product: quicker than as a product of matrices
+            # An outer product: quicker than as a product of matrices.
+            torch.mul(weights.transpose(1, 2), delta, out=below)
         else:
             torch.bmm(weights.transpose(1, 2), delta, out=below)
         if self._elementwise is not None:
-            saved = self._inputs if self._elementwise.from_input else self._outputs
-            self._elementwise.backward(below, saved[layer - 1])
+            self._elementwise.backward(below, self._inputs[layer - 1])  # where it needs the output, they hold that

@@ -26,7 +26,7 @@ class ServableModel(nn.Module):
     scale: Tensor
     threshold: Tensor
 
-    def __init__(self, network: Network, split: Split, threshold: float = 0.5) -> None:
+    def __init__(self, network: Network, split: Split, threshold: float) -> None:
         super().__init__()
         self.register_buffer("center", torch.from_numpy(split.center.copy()))
         self.register_buffer("scale", torch.from_numpy(split.scale.copy()))

@@ -25,7 +25,7 @@ from pipeline.cli import main
 from pipeline.errors import StoreError, printable
 from pipeline.stages.trusted import load_trusted
 from pipeline.tracking.reader import artifacts
-from pipeline.training.storage import load_network, load_snapshots
+from pipeline.training.storage import load_history, load_network, load_snapshots
 from tests.conftest import TINY, Finished
 from tests.faults.test_damage import SMALL, artifacts_of, complaint, store, stored
 
@@ -62,10 +62,14 @@ def test_a_pickle_in_the_place_of_an_artifact_is_not_run(
 
 
 def test_a_pickle_that_looks_like_an_array_is_not_run(tmp_path: Path) -> None:
-    """Snapshots whose arrays hold objects, which numpy keeps as pickle, are refused."""
-    numpy.savez(tmp_path / "snapshots.npz", epochs=numpy.array([Trace(tmp_path / "trace")], dtype=object))
+    """Snapshots and curves whose arrays hold objects, which numpy keeps as pickle, are refused."""
+    planted = numpy.array([Trace(tmp_path / "trace")], dtype=object)
+    numpy.savez(tmp_path / "snapshots.npz", epochs=planted)
+    numpy.savez(tmp_path / "history.npz", train_loss=planted)
     with pytest.raises(StoreError, match="holds no snapshots that can be read"):
         load_snapshots(tmp_path)
+    with pytest.raises(StoreError, match="holds no learning curves that can be read"):
+        load_history(tmp_path)
     with pytest.raises(StoreError, match="holds no network that can be read"):
         load_network(tmp_path)
     assert not (tmp_path / "trace").exists()

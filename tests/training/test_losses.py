@@ -42,3 +42,11 @@ def test_a_logit_of_zero_is_class_0() -> None:
     logits = torch.tensor([[[0.0, 1e-6, -1e-6]]])
     right = count_right("bce_with_logits", logits, torch.tensor([[0.0, 1.0, 0.0]]), torch.ones(1, 3) / 3)
     assert right.item() == 3
+
+
+@pytest.mark.parametrize("loss", ["l1", "mse"])
+def test_a_regression_has_no_right_answers(loss: str) -> None:
+    """Neither none nor all rows of it are right: the number of right ones isn't one."""
+    right = count_right(loss, torch.zeros(2, 1, 3), torch.zeros(1, 3), torch.ones(1, 3) / 3)
+    assert right.shape == (2,)
+    assert right.isnan().all()

@@ -51,8 +51,12 @@ def test_padding_passes_nothing_on(activation: str) -> None:
 
 
 def test_built_module_is_plain_sequential() -> None:
-    """What is served is an ordinary `nn.Sequential` in evaluation mode, with the network's weights."""
-    network = initial_stack("tanh", [3], [(4,)], 2, 1).network(0)
+    """What is served is a plain `nn.Sequential` in evaluation mode and single precision, with the network's weights.
+
+    So it is when it was trained in double precision.
+    """
+    network = initial_stack("tanh", [3], [(4,)], 2, 1, dtype=torch.float64).network(0)
+    assert {array.dtype for array in (*network.weights, *network.biases)} == {np.dtype(np.float32)}
     module = build_module(network)
     assert [type(layer) for layer in module] == [nn.Linear, nn.Tanh, nn.Linear]
     assert not module.training

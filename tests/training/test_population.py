@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from itertools import pairwise
 
@@ -14,8 +15,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from pipeline.errors import BadInput
+from pipeline.training.batches import BatchOrder
 from pipeline.training.networks import ACTIVATIONS
 from pipeline.training.population import (
+    EPOCHS_BETWEEN_CHECKS,
     MOST_ROWS,
     STACK_BYTES,
     Member,
@@ -24,6 +27,7 @@ from pipeline.training.population import (
     Rows,
     Shape,
     finish_population,
+    free_memory,
     stacks,
     train_population,
 )
@@ -252,15 +256,19 @@ def test_a_row_of_weight_two_is_the_row_twice(loss: str) -> None:
 
 
 def test_diverging_member_leaves_others_untouched() -> None:
-    """A loss that becomes NaN ends that member with the reason, and changes no bit of the others."""
+    """A loss that becomes NaN ends that member soon, with the reason, and changes no bit of the others."""
     shape = Shape("relu", "mse", "SGD", 1)
     train, monitored = make_rows("mse", 60, 1), make_rows("mse", 30, 2)
     calm = [Member(seed, (8,), 0.05, 100) for seed in (1, 2)]
     wild = Member(3, (8,), 1e6, 100)
-    first, failed, second = train_population(shape, [calm[0], wild, calm[1]], train, monitored)
+    active: list[int] = []
+    first, failed, second = train_population(
+        shape, [calm[0], wild, calm[1]], train, monitored, announce=lambda p: active.append(len(p.active))
+    )
+    assert active[EPOCHS_BETWEEN_CHECKS - 1] == 2
     assert failed.failure is not None
     assert failed.failure.startswith(("train/loss became", "validation/loss became"))
-    assert np.isfinite(failed.history.train_loss).all()
+    assert all(np.isfinite(curve).all() for curve in failed.history.curves().values())
     assert f"in epoch {len(failed.history.train_loss)}" in failed.failure
     assert first.failure is None
     for outcome, expected in zip((first, second), train_population(shape, calm, train, monitored), strict=True):
@@ -268,29 +276,65 @@ def test_diverging_member_leaves_others_untouched() -> None:
 
 
 def test_members_stop_at_their_own_epochs() -> None:
-    """A member with fewer epochs leaves with a shorter history, and equals the same member trained without company."""
+    """A member with fewer epochs leaves with a shorter history, and equals the same member trained without company.
+
+    While the others go on, the last loss that is told of it stays what it was.
+    """
     shape = Shape("tanh", "bce_with_logits", "SGD", 1)
     train, monitored = make_rows("bce_with_logits", 40, 1), make_rows("bce_with_logits", 20, 2)
     members = [Member(seed, (4,), 0.1, epochs, batch_size=16) for seed, epochs in enumerate((5, 30, 1))]
     announced: list[tuple[int, int]] = []
-    outcomes = train_population(
-        shape, members, train, monitored, announce=lambda p: announced.append((p.epoch, len(p.active)))
-    )
+    losses: list[list[float]] = []
+
+    def listen(population: Population) -> None:
+        announced.append((population.epoch, len(population.active)))
+        losses.append([population.last_monitored_loss(index) for index in range(3)])
+
+    outcomes = train_population(shape, members, train, monitored, announce=listen)
     assert [len(outcome.history.train_loss) for outcome in outcomes] == [5, 30, 1]
     assert announced[0] == (1, 2)
     assert announced[4] == (5, 1)
     assert announced[-1] == (30, 0)
+    for index, outcome in enumerate(outcomes):
+        followed = outcome.history.validation_loss.tolist()
+        assert [after[index] for after in losses] == followed + followed[-1:] * (30 - len(followed))
     alone = train_population(shape, members[:1], train, monitored)[0]
     assert outcomes[0].network.weights[0].tobytes() == alone.network.weights[0].tobytes()
 
 
-def test_without_monitored_rows_there_is_no_validation_curve() -> None:
-    """A population trains without monitored rows, and then says nothing about validation."""
+@pytest.mark.parametrize("n_monitored", [0, 1])
+def test_without_monitored_rows_there_is_no_validation_curve(n_monitored: int) -> None:
+    """A population trains without monitored rows, and then says nothing about validation; one row is enough.
+
+    Its batches come in the order of a loop that has no loader of such rows.
+    """
     shape = Shape("relu", "bce_with_logits", "SGD", 1)
     train = make_rows("bce_with_logits", 40, 1)
-    nothing = Rows(train.features[:0], train.target[:0])
-    outcome = train_population(shape, [Member(0, (4,), 0.1, 3)], train, nothing)[0]
-    assert set(outcome.history.curves()) == {"train/loss", "train/accuracy"}
+    monitored = Rows(train.features[:n_monitored], train.target[:n_monitored])
+    member = Member(0, (4,), 0.1, 3, batch_size=16)
+    outcome = train_population(shape, [member], train, monitored)[0]
+    validation = {"validation/loss", "validation/accuracy"} if n_monitored else set()
+    assert set(outcome.history.curves()) == {"train/loss", "train/accuracy"} | validation
+    (order,) = Population(shape, [member], train, monitored).orders
+    expected = BatchOrder(0, 40, monitored=bool(n_monitored))
+    for _ in range(2):
+        assert torch.equal(order.next_epoch(), expected.next_epoch())
+
+
+@pytest.mark.parametrize(
+    ("lr", "epochs", "n_monitored", "failure"),
+    [
+        (3e38, 1, 0, "weights are no longer finite after epoch 0"),  # its loss was measured before
+        (1e25, 2, 0, "train/loss became nan in epoch 1"),
+        (1e25, 1, 32, "validation/loss became inf in epoch 0"),  # the weights are finite still
+    ],
+)
+def test_a_loss_or_weights_that_overflow_are_a_failure(lr: float, epochs: int, n_monitored: int, failure: str) -> None:
+    """In its very last epoch too a member fails by either: by weights without a loss, and by a loss alone."""
+    rows = make_rows("mse", 40, 1)
+    monitored = Rows(rows.features[:n_monitored], rows.target[:n_monitored])
+    (outcome,) = train_population(Shape("identity", "mse", "SGD", 1), [Member(0, (), lr, epochs)], rows, monitored)
+    assert outcome.failure == failure
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -306,7 +350,10 @@ def test_long_parts_go_through_in_blocks(weighted: bool) -> None:
 
 
 def test_stacks_hold_members_that_are_alike() -> None:
-    """Every member is in one stack; a stack has one depth, pads less than twofold, and stays within its memory."""
+    """Every member is in one stack; a stack has one depth, pads less than twofold, and stays within its memory.
+
+    Within these bounds those that are alike are together, wherever they stand.
+    """
     shape = Shape("relu", "bce_with_logits", "SGD", 1)
     widths = [(4,), (5, 5), (7,), (8,), (15, 2), (), (), (512, 512), (300, 512)] * 50
     members = [Member(seed, units, 0.1, 1, batch_size=seed % 3 or None) for seed, units in enumerate(widths)]
@@ -320,6 +367,8 @@ def test_stacks_hold_members_that_are_alike() -> None:
         rows = {None: 800, 1: 32, 2: 32}[members[stack[0]].batch_size] + 224
         need = max(sum(own) for own in units) * rows * 4 * len(stack)
         assert need <= STACK_BYTES or len(stack) == 1
+    few = [Member(seed, units, 0.1, 1) for seed, units in enumerate([(4,), (5, 5), (7,), (6, 4)])]
+    assert stacks(shape, few, 800, 200, 2**40) == [[0, 2], [1, 3]]
 
 
 def test_padding_outlives_the_member_it_was_for() -> None:
@@ -347,13 +396,43 @@ def test_accuracy_of_all_rows_is_one(batch_size: int | None, weighted: bool) -> 
     assert (shares == shares.round()).all()
 
 
-def test_memory_bounds_a_stack() -> None:
-    """Less memory makes smaller stacks; too little for a single network is told with what it takes."""
+def test_memory_bounds_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less memory makes smaller stacks; too little for a single network is told with what it takes, to the byte.
+
+    Unless it is given it is an eighth of what is free.
+    """
     shape = Shape("relu", "bce_with_logits", "SGD", 1)
     members = [Member(seed, (100, 100), 0.1, 1) for seed in range(20)]
-    assert max(map(len, stacks(shape, members, 800, 200, 6 * 2**20))) == 2
+    need = 201 * (800 + 224) * 3 * 4  # units × rows in whole blocks × buffers × bytes
+    for memory, most in ((need, 1), (3 * need - 1, 2), (3 * need, 3)):
+        assert max(map(len, stacks(shape, members, 800, 200, memory))) == most
+        monkeypatch.setattr("pipeline.training.population.free_memory", lambda memory=memory: 8 * memory + 7)
+        assert max(map(len, stacks(shape, members, 800, 200))) == most
+    at_most = 201 * (MOST_ROWS + 224) * 3 * 4  # long parts go through in pieces
+    assert stacks(shape, members[:1], 10**6, 200, at_most) == [[0]]
     with pytest.raises(BadInput, match="--memory: 1 MiB are too few for one network of 201 units; allow at least 3"):
         stacks(shape, members, 800, 200, 2**20)
+    train, monitored = make_rows("bce_with_logits", 800, 1), make_rows("bce_with_logits", 200, 2)
+    with pytest.raises(BadInput, match="2 MiB are too few"):
+        train_population(shape, members, train, monitored, memory=need - 1)
+
+
+def test_free_memory_is_the_systems() -> None:
+    """What is free is more than nothing and less than there is."""
+    assert 0 < free_memory() < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_training_takes_one_thread() -> None:
+    """Whatever the number of torch's threads is, training takes one, and leaves the number as it was."""
+    rows, before = make_rows("mse", 40, 1), torch.get_num_threads()
+    taken: list[int] = []
+    torch.set_num_threads(2)
+    try:
+        population = Population(Shape("relu", "mse", "SGD", 1), [Member(0, (3,), 0.01, 2)], rows, rows)
+        finish_population(population, announce=lambda _: taken.append(torch.get_num_threads()))
+        assert (taken, torch.get_num_threads()) == ([1, 1], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_order_of_outcomes_is_that_of_the_members() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +43,14 @@ def test_the_label_is_that_of_the_threshold(threshold: float) -> None:
     assert set(given[:, 2]) == {0, 1}
 
 
+def test_a_probability_at_the_threshold_is_class_0() -> None:
+    """Above the threshold means above, in double precision."""
+    made, model = trained_on(make="moons", n_samples=300, noise=0.3)
+    positive = float(served(made, model, 0.5)[0, 1])
+    assert served(made, model, positive)[0, 2] == 0
+    assert served(made, model, math.nextafter(positive, 0))[0, 2] == 1
+
+
 def test_the_label_of_more_classes_is_the_likeliest() -> None:
     """Of three classes the last column is the likeliest one, whatever the threshold."""
     made, model = trained_on(make="blobs", n_samples=300, centers=3, cluster_std=4.0)
@@ -51,6 +61,7 @@ def test_the_label_of_more_classes_is_the_likeliest() -> None:
 
 
 def test_a_regression_has_no_label() -> None:
-    """A regression gives its prediction alone."""
+    """A regression gives its prediction alone, in the target's units."""
     made, model = trained_on(make="friedman1", n_samples=100)
-    assert served(made, model, 0.5).shape == (len(made.test), 1)
+    given = served(made, model, 0.5)
+    np.testing.assert_allclose(given, predict(model.network, made, made.test)[:, None], rtol=1e-12)

@@ -1,13 +1,60 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from pipeline.artifacts import History, Snapshots
 from pipeline.errors import StoreError
-from pipeline.training.storage import CURVES, load_history, load_snapshots, save_history, save_snapshots
+from pipeline.training.networks import build_module, initial_stack
+from pipeline.training.storage import (
+    CURVES,
+    load_history,
+    load_network,
+    load_snapshots,
+    save_history,
+    save_network,
+    save_snapshots,
+)
+
+
+def test_a_network_comes_back_to_the_bit(tmp_path: Path) -> None:
+    """Weights have the names that `nn.Sequential` gives them, and the values; the description says what they are."""
+    network = initial_stack("tanh", [3], [(4, 5)], 2, 3).network(0)
+    save_network(network, tmp_path)
+    stored = load_file(tmp_path / "weights.safetensors")
+    expected = {name: tensor.numpy() for name, tensor in build_module(network).state_dict().items()}
+    assert {name: array.tobytes() for name, array in stored.items()} == {
+        name: array.tobytes() for name, array in expected.items()
+    }
+    assert json.loads((tmp_path / "network.json").read_text(encoding="utf-8")) == {
+        "n_features": 2,
+        "hidden_units": [4, 5],
+        "n_outputs": 3,
+        "activation": "tanh",
+        "parameters": 2 * 4 + 4 + 4 * 5 + 5 + 5 * 3 + 3,
+        "input": "scaled features",
+        "output": "logits, or the scaled prediction of a regression",
+    }
+    back = load_network(tmp_path)
+    assert back.activation == "tanh"
+    for mine, theirs in zip((*network.weights, *network.biases), (*back.weights, *back.biases), strict=True):
+        assert mine.tobytes() == theirs.tobytes()
+
+
+@pytest.mark.parametrize("name", ["network.json", "weights.safetensors"])
+@pytest.mark.parametrize("kept", [None, 0, -20])
+def test_damaged_networks_are_refused(tmp_path: Path, name: str, kept: int | None) -> None:
+    """A file that is missing or cut short is told with the folder."""
+    save_network(initial_stack("relu", [3], [()], 2, 1).network(0), tmp_path)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).unlink() if kept is None else (tmp_path / name).write_bytes(content[:kept])
+    with pytest.raises(StoreError, match="holds no network that can be read") as raised:
+        load_network(tmp_path)
+    assert str(tmp_path) in str(raised.value)
 
 
 def make_snapshots() -> Snapshots:
