@@ -9,7 +9,7 @@ run:  ## the default experiment, tracked, with its report
 	python -m pipeline run linear_vs_relu
 
 test:  ## the whole test suite
-	pytest -n 3 --dist worksteal
+	pytest -n 4 --dist worksteal
 
 lint:  ## ruff and mypy
 	ruff check . && ruff format --check . && mypy

@@ -64,7 +64,7 @@ RUN_BY = {
     " --artifacts-destination ./artifacts": "scale/test_server.py::test_with_login",
     "export MLFLOW_AUTH_ADMIN_PASSWORD=… MLFLOW_FLASK_SERVER_SECRET_KEY=…": "scale/test_server.py::test_with_login",
 }
-RUN_BY_CI = {"python -m venv .venv && . .venv/bin/activate", "pip install -e '.[test]' && pytest -n 3 --dist worksteal"}
+RUN_BY_CI = {"python -m venv .venv && . .venv/bin/activate", "pip install -e '.[test]' && pytest -n 4 --dist worksteal"}
 RUN_BY_NOBODY = {
     "pip install 'mlflow[auth]'",  # what the tests of a login need of it is in .[test]
     "pip install pip-audit && pip-audit",  # speaks with pypi.org, and of today's faults

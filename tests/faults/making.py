@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.conftest import TINY
 from tests.starting import REPOSITORY, Process, Started
 
 ENDLESS = "models.endless={hidden_units: [4], training: {lr: 0.000001, epochs: 10000000}}"
@@ -27,6 +28,40 @@ def start_anew(folder: Path, *arguments: str, **environment: str) -> subprocess.
 def start_script(folder: Path, text: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     """A Python script that is told what to do by lines on its standard input."""
     return _popen([sys.executable, "-c", text, *arguments], folder, environment)
+
+
+# All processes wait, with everything imported, and come upon the empty databases at one moment. On a server's, each has
+# a folder of its own for temporary files, as on a machine of its own: MLflow has processes of one machine wait for each
+# other.
+STARTERS = """
+import os, sys, tempfile
+import pipeline.tracking.writer
+from pipeline.cli import main
+from pipeline.stages.tuning.study import Storage
+storage = os.environ.get("PHOTOFINISH_STORAGE")
+ear, mouth = os.pipe()
+children = []
+for name in sys.argv[1:]:
+    child = os.fork()
+    if child == 0:
+        if storage:
+            tempfile.tempdir = tempfile.mkdtemp()
+        os.close(mouth)
+        os.read(ear, 1)
+        Storage(storage or "sqlite:///optuna.db")
+        os._exit(main(["run", f"{name}.yaml", "--until", "split"]))
+    children.append(child)
+os.close(mouth)
+print([os.waitpid(child, 0)[1] for child in children])
+"""
+
+
+def start_many(folder: Path, number: int, **environment: str) -> tuple[subprocess.Popen[str], set[str]]:
+    """Begin experiments in as many processes at one moment; gives also their names. The exit codes are printed."""
+    names = [f"e{place}" for place in range(number)]
+    for name in names:
+        (folder / f"{name}.yaml").write_text(TINY.replace("name: tiny", f"name: {name}"), encoding="utf-8")
+    return start_script(folder, STARTERS, *names, **environment), set(names)
 
 
 def _popen(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]:

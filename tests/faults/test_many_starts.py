@@ -12,27 +12,7 @@ import pytest
 from pipeline import databases
 from pipeline.cli import main
 from tests.conftest import TINY, TUNING, runs_of, wait_for_runs
-from tests.faults.making import finish, start, start_anew, start_script, wait_until
-
-# All processes wait, with everything imported, and come upon the empty databases at one moment.
-STARTERS = """
-import os, sys
-import pipeline.tracking.writer
-from pipeline.cli import main
-from pipeline.stages.tuning.study import Storage
-ear, mouth = os.pipe()
-children = []
-for number in range(8):
-    child = os.fork()
-    if child == 0:
-        os.close(mouth)
-        os.read(ear, 1)
-        Storage("sqlite:///optuna.db")
-        os._exit(main(["run", f"e{number}.yaml", "--until", "split"]))
-    children.append(child)
-os.close(mouth)
-print([os.waitpid(child, 0)[1] for child in children])
-"""
+from tests.faults.making import finish, start, start_anew, start_many, wait_until
 
 
 @contextlib.contextmanager
@@ -46,15 +26,12 @@ def locked(file: Path) -> Iterator[None]:
 @pytest.mark.slow
 def test_eight_first_starts_at_once(tmp_path: Path) -> None:
     """Eight processes that come upon no databases at all, at one moment, all succeed, and no lock file is left."""
-    names = [f"e{number}" for number in range(8)]
-    for name in names:
-        (tmp_path / f"{name}.yaml").write_text(TINY.replace("name: tiny", f"name: {name}"), encoding="utf-8")
-    process = start_script(tmp_path, STARTERS, MLFLOW_EXPERIMENT_NAME="together")
+    process, names = start_many(tmp_path, 8, MLFLOW_EXPERIMENT_NAME="together")
     code, out, err = finish(process)
     assert (code, out.splitlines()[-1], err) == (0, str([0] * 8), "")
     assert not [path for path in tmp_path.iterdir() if "lock" in path.name]
     client, runs = runs_of(tmp_path)
-    assert {run.data.tags["photofinish.experiment"] for run in runs} == set(names)
+    assert {run.data.tags["photofinish.experiment"] for run in runs} == names
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert client.get_experiment_by_name("together") is not None
     assert optuna.get_all_study_names(f"sqlite:///{tmp_path / 'optuna.db'}") == []

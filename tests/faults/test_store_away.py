@@ -140,8 +140,10 @@ def test_mlflow_asks_again_for_more_than_a_minute() -> None:
 @pytest.mark.longest
 def test_away_for_a_minute(tmp_path: Path, server: Server, finished: Finished) -> None:
     """The server is killed between two model runs and comes back: the run ends well, and everything is there once."""
-    # MLflow's own number of attempts (above), with shorter pauses between the last ones: the minute is long enough.
+    # MLflow's own number of attempts (above), with other pauses between the last ones: not one to end just before the
+    # server is there, and the next a minute later.
     settings = {"MLFLOW_EXPERIMENT_NAME": "minute", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1"}
+    settings["MLFLOW_HTTP_REQUEST_BACKOFF_JITTER"] = "6"
     with running(tmp_path, server.address, CIRCLES, **settings) as process:
         server.wait_for("metrics JOIN runs USING (run_uuid)", "minute", process)
         server.stop(signal.SIGKILL)

@@ -32,36 +32,13 @@ from pipeline.stages.tuning.trials import Proposal, TrialOutcome, rungs
 from pipeline.tracking.store import connect as connect_store
 from pipeline.tracking.store import reaching
 from tests.components import PostgreSQL
-from tests.conftest import TINY
-from tests.faults.making import finish, hear, start, start_script, tell, wait_until
+from tests.faults.making import finish, hear, start, start_many, start_script, tell, wait_until
 from tests.faults.test_leases import RACER
 from tests.scale.conftest import Alone
 from tests.scale.making import SMALL, found, here, numbers, role, runs_of
 from tests.stages.test_tune import Notebook, made_split, planned, searched
 
 pytestmark = pytest.mark.slow
-
-# All processes wait, with everything imported, and come upon the empty databases at one moment. Each has a folder of
-# its own for temporary files, as on a machine of its own: MLflow has processes of one machine wait for each other.
-STARTERS = """
-import os, sys, tempfile
-import pipeline.tracking.writer
-from pipeline.cli import main
-from pipeline.stages.tuning.study import Storage
-ear, mouth = os.pipe()
-children = []
-for number in range(6):
-    child = os.fork()
-    if child == 0:
-        tempfile.tempdir = tempfile.mkdtemp()
-        os.close(mouth)
-        os.read(ear, 1)
-        Storage(os.environ["PHOTOFINISH_STORAGE"])
-        os._exit(main(["run", f"e{number}.yaml", "--until", "split"]))
-    children.append(child)
-os.close(mouth)
-print([os.waitpid(child, 0)[1] for child in children])
-"""
 
 # Batches of a second or so, so that there is time to die in.
 LONG = """\
@@ -124,14 +101,12 @@ def test_same_numbers_as_on_sqlite(
 
 def test_six_first_starts_at_once(postgresql: PostgreSQL, tmp_path: Path) -> None:
     """Six processes that come upon empty databases at one moment, each as on a machine of its own, all succeed."""
-    for number in range(6):
-        (tmp_path / f"e{number}.yaml").write_text(TINY.replace("name: tiny", f"name: e{number}"), encoding="utf-8")
     settings = stores(postgresql, "first")
-    process = start_script(tmp_path, STARTERS, MLFLOW_EXPERIMENT_NAME="together", **settings)
+    process, names = start_many(tmp_path, 6, MLFLOW_EXPERIMENT_NAME="together", **settings)
     code, out, err = finish(process)
     assert (code, out.splitlines()[-1], err) == (0, str([0] * 6), "")
     runs = runs_of(MlflowClient(settings["MLFLOW_TRACKING_URI"]))
-    assert {run.data.tags["photofinish.experiment"] for run in runs} == {f"e{number}" for number in range(6)}
+    assert {run.data.tags["photofinish.experiment"] for run in runs} == names
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
