@@ -112,7 +112,7 @@ def show(experiment: Experiment, finished: Finished) -> None:
     if finished.searches:
         _show_searches(console, finished.searches)
     if finished.runs is None:
-        _say(f"run {finished.run_id} is in the tracking store; there are no final numbers before stage evaluate")
+        _say(f"run {finished.run_id} is in the tracking store; photofinish run goes on from here, to final numbers")
         return
     from pipeline.comparison.comparability import look_notes
     from pipeline.stages.reporting.notes import notes, resample_notes

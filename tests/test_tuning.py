@@ -80,13 +80,14 @@ def role(runs: list[Run], name: str) -> list[Run]:
 
 
 def test_tune_searches_and_trains_nothing_else(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`tune` leaves four studies of four trials each, mirrored to MLflow run by run, and prints the best."""
+    """`tune` leaves four studies of four trials each, mirrored to MLflow; it prints the best, and how to go on."""
     assert main(["tune", "tiny.yaml"]) == 0
     printed = capsys.readouterr().out
     assert "tuned: the best of 4 trials" in printed
     assert sorted(optuna.get_all_study_names(f"sqlite:///{tuned / 'optuna.db'}")) == STUDIES
     client, runs = runs_of(tuned)
     (parent,) = role(runs, "comparison")
+    assert f"run {parent.info.run_id} is in the tracking store; photofinish run goes on from here" in printed
     studies, trials = role(runs, "study"), role(runs, "trial")
     assert (len(studies), len(trials), len(runs)) == (4, 16, 21)
     assert {run.data.tags["mlflow.parentRunId"] for run in studies} == {parent.info.run_id}
