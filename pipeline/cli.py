@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -122,14 +121,15 @@ def report_command(options: argparse.Namespace) -> None:
 
 def _run_id(target: str) -> str:
     """Return the run id that is meant: of an experiment that of its newest comparison."""
-    if re.fullmatch("[0-9a-f]{8,32}", target):
+    from pipeline.comparison.comparability import may_be_run_id
+    from pipeline.experiment import catalogue, find, read_yaml
+
+    if may_be_run_id(target) and target not in {file.stem for file in catalogue()}:
         from pipeline.tracking.compared import find_comparison
         from pipeline.tracking.store import connect
 
         run_id: str = find_comparison(connect(), target).info.run_id
         return run_id
-    from pipeline.experiment import find, read_yaml
-
     name = str(read_yaml(find(target)).get("name", target))
     from pipeline.tracking.reader import latest_comparison
 

@@ -136,6 +136,14 @@ def test_stages_are_named_in_one_order() -> None:
     assert cli.STAGES == walk.STAGES
 
 
+def test_every_test_says_what_it_promises() -> None:
+    """A test's docstring is the promise it keeps; none goes without."""
+    for path in (REPOSITORY / "tests").rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                assert ast.get_docstring(node), f"{path}: {node.name}"
+
+
 def test_ci_runs_the_readmes_test_command() -> None:
     """`.ci/run` takes its command from the README, so that what is written there is what is run."""
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")

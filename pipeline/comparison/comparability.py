@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -39,6 +40,11 @@ class RowsLookedAt:
 def short(identifier: str) -> str:
     """Return the first digits of a digest or run id, which are enough for people."""
     return identifier[:_SHORT]
+
+
+def may_be_run_id(text: str) -> bool:
+    """Whether a text is spelled as a run id, or as the first digits of one that are enough."""
+    return re.fullmatch(f"[0-9a-f]{{{_SHORT},32}}", text) is not None
 
 
 def rows_digest(split: Split) -> str:

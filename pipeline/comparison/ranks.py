@@ -47,10 +47,11 @@ def rank(measured: Sequence[Measured], alpha: float) -> Ranking | None:
             for one in measured
         ]
     )
-    ranks = rankdata(-_rounded(gains), axis=1)
+    shares = _rounded(gains)
+    ranks = rankdata(-shares, axis=1)
     means = ranks.mean(axis=0)
     order = np.argsort(means, kind="stable")
-    p_value, test = _two(gains[:, 0] - gains[:, 1]) if len(everywhere) == 2 else _many(_rounded(gains))
+    p_value, test = _two(gains[:, 0] - gains[:, 1]) if len(everywhere) == 2 else _many(shares)
     difference = critical_difference(len(everywhere), len(measured), alpha)
     models = tuple(everywhere[place] for place in order)
     groups = _groups(models, means[order], difference)

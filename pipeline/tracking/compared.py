@@ -11,7 +11,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from pipeline.artifacts import Split
-from pipeline.comparison.comparability import check, differences
+from pipeline.comparison.comparability import check, differences, may_be_run_id
 from pipeline.errors import BadInput, StoreError
 from pipeline.experiment import check as check_experiment
 from pipeline.experiment import from_yaml, read_yaml
@@ -183,7 +183,7 @@ def _check_spelling(given: Sequence[str]) -> None:
 
 def check_spelled(text: str) -> None:
     """Refuse what can't be a run id, nor the beginning of one."""
-    if not re.fullmatch("[0-9a-f]{8,32}", text):
+    if not may_be_run_id(text):
         raise BadInput("is no run id", field=text, remedy="give its 32 digits, or the first 8 or more of them")
 
 

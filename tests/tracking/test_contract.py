@@ -356,6 +356,10 @@ def test_report_of_an_experiment_takes_its_newest_comparison(
     (tmp_path / "other.yaml").write_text(text, encoding="utf-8")
     assert main(["report", "other.yaml"]) == 1
     assert "no finished comparison of 'other'" in capsys.readouterr().err
+    Path("experiments").mkdir()
+    Path("experiments/deadbeef.yaml").write_text(text.replace("name: other", "name: deadbeef"), encoding="utf-8")
+    assert main(["report", "deadbeef"]) == 1  # which may be an id's beginning too
+    assert "no finished comparison of 'deadbeef'" in capsys.readouterr().err
     wrong = {
         "0" * 32: "0: no such run in",
         finished.child("circles", "relu", 0).info.run_id: "is no comparison (model)",
