@@ -410,8 +410,12 @@ class _Arrays:
         """Return what stands for arrays on the cluster, which is given those that it hasn't got."""
         for digest, array in large.items():
             if digest not in self._futures:
-                # To every worker: no single one's end takes it away.
-                self._futures[digest] = client.scatter(array, broadcast=True, hash=False)
+                # As a task, which the scheduler keeps. What is scattered goes with the last worker that holds it, and
+                # what needs it is cancelled; copies don't help, Dask's memory manager clears them away.
+                # Pickled, so that a scheduler needs no NumPy.
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of its size
+                    self._futures[digest] = client.submit(pickle.loads, pickle.dumps(array, protocol=5), pure=False)
         return {digest: self._futures[digest] for digest in large}
 
     def forget(self) -> None:

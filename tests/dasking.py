@@ -79,6 +79,7 @@ class Beat:
 
     folder: Path
     number: int
+    array: np.ndarray | None = None
 
 
 def beat(task: Beat) -> int:
@@ -95,7 +96,7 @@ def begun(folder: Path, number: int) -> list[int]:
     return [int(path.name.split()[-1]) for path in folder.glob(f"{number} began *")]
 
 
-def die(_: int) -> None:
+def die(_: np.ndarray) -> None:
     """Take the worker along."""
     os._exit(1)
 

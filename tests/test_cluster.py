@@ -71,7 +71,7 @@ def test_local_cluster_is_started_and_ended(tmp_path: Path) -> None:
 
 
 def test_large_array_is_carried_once(cluster: DaskCluster) -> None:
-    """Tasks over one array, or over equal ones, go without it; each worker is given it once."""
+    """Tasks over one array, or over equal ones, go without it; no worker holds it twice."""
     array = np.arange(2**18, dtype=np.float64)  # 2 MiB
     tasks = [(number, array) for number in range(3)] + [(3, array.copy())]
     notes: list[str] = []
@@ -87,7 +87,7 @@ def test_large_array_is_carried_once(cluster: DaskCluster) -> None:
         held = found._client.run(
             lambda dask_worker: [one.nbytes for one in dask_worker.data.values() if hasattr(one, "nbytes")]
         )
-        assert list(held.values()) == [[array.nbytes]] * 2
+        assert sorted(held.values()) in ([[], [array.nbytes]], [[array.nbytes]] * 2)
     assert notes == []
 
 
@@ -99,23 +99,24 @@ def test_failure_of_a_task_is_its_own(cluster: DaskCluster) -> None:
     assert notes == []
 
 
-def hand_in(found: Cluster, folder: Path, count: int) -> list[Work]:
+def hand_in(found: Cluster, folder: Path, count: int, array: np.ndarray | None = None) -> list[Work]:
     """Hand in tasks that wait for `go`, and wait until the first has begun."""
-    works = [found.submit(beat, Beat(folder, number)) for number in range(count)]
+    works = [found.submit(beat, Beat(folder, number, array)) for number in range(count)]
     assert wait_until(lambda: len(begun(folder, 0)) == 1)
     return works
 
 
-def test_killed_worker_loses_nothing(tmp_path: Path) -> None:
-    """What a worker was doing when it was killed is done by another."""
+@pytest.mark.parametrize(("count", "array"), [(4, None), (1, np.ones(2**18))], ids=["several", "array"])
+def test_killed_worker_loses_nothing(tmp_path: Path, count: int, array: np.ndarray | None) -> None:
+    """What a worker was doing when it was killed is done by another; also where it alone held the array for it."""
     notes: list[str] = []
     with DaskCluster(2) as lossy, joined(lossy.address, notes.append) as found:
         assert found is not None
-        works = hand_in(found, tmp_path, 4)
+        works = hand_in(found, tmp_path, count, array)
         (victim,) = [worker for worker in lossy.workers if worker.pid in begun(tmp_path, 0)]
         end(victim)
         (tmp_path / "go").touch()
-        assert [work.result() for work in works] == [0, 1, 2, 3]
+        assert [work.result() for work in works] == list(range(count))
         assert len(begun(tmp_path, 0)) == 2
     assert notes == []
 
@@ -155,13 +156,15 @@ def test_scheduler_that_stays_away_is_given_up(tmp_path: Path, monkeypatch: pyte
 
 
 def test_task_that_kills_its_workers_ends_in_one_line() -> None:
-    """A task whose workers die of it is tried again, and then an error; it is never done in the driver."""
+    """A task whose workers die, with its array, is tried again, and then an error; it is never done in the driver."""
+    notes: list[str] = []
     with (
         DaskCluster(2, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as lossy,
-        joined(lossy.address, print) as found,
+        joined(lossy.address, notes.append) as found,
         pytest.raises(ClusterError, match=f"workers of {lossy.address} die of a task again and again, last tcp://"),
     ):
-        list(map_tasks(die, [0], 1, found))
+        list(map_tasks(die, [np.ones(2**18)], 1, found))
+    assert notes == []
 
 
 @contextmanager
