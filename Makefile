@@ -1,6 +1,6 @@
 # The few things people do. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint ui gallery reference
+.PHONY: help run test coverage lint ui gallery reference
 
 help:  ## list these
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -10,6 +10,12 @@ run:  ## the default experiment, tracked, with its report
 
 test:  ## the whole test suite
 	pytest -n 4 --dist worksteal
+
+coverage:  ## lines and branches that the test suite reaches, by whichever process
+	coverage erase
+	coverage run -m pytest -n 4 --dist worksteal
+	coverage combine --quiet
+	coverage report
 
 lint:  ## ruff and mypy
 	ruff check . && ruff format --check . && mypy
