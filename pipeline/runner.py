@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pipeline.comparison.outcome import Outcome
     from pipeline.stages.reporting.run_pictures import RunPictures
     from pipeline.stages.reporting.source import ReportInput
-    from pipeline.stages.tuning.study import Storage
+    from pipeline.stages.tuning.storage import Storage
     from pipeline.tracking.provenance import Provenance
     from pipeline.tracking.resume import Reused
     from pipeline.tracking.writer import ComparisonWriter

@@ -84,7 +84,7 @@ def test_imports_go_one_way(path: Path) -> None:
     ("library", "allowed"),
     [
         ("mlflow", r"tracking/"),
-        ("optuna", r"stages/tuning/(proposals|study)"),
+        ("optuna", r"stages/tuning/(proposals|storage|study)"),
         ("matplotlib", r"(figures/|stages/reporting/)"),
         ("rich", r"console"),
         ("distributed", r"cluster"),

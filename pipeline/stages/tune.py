@@ -33,7 +33,8 @@ from pipeline.stages.weighting import check_class_weight, train_weights
 from pipeline.training.spec import LossName, ModelSpec
 
 if TYPE_CHECKING:
-    from pipeline.stages.tuning.study import Storage, Study
+    from pipeline.stages.tuning.storage import Storage
+    from pipeline.stages.tuning.study import Study
     from pipeline.training.population import Population
 
 EDGE = 0.02  # share of a range that counts as its end
@@ -199,12 +200,13 @@ def connect(url: str, plans: Sequence[SearchPlan], *, fresh: bool = False) -> St
     BadInput
         When the storage can't be reached or used, or holds a study of that name that searches something else.
     """
-    from pipeline.stages.tuning import study
+    from pipeline.stages.tuning.proposals import check_sampler
+    from pipeline.stages.tuning.storage import Storage
 
     for search in plans:
         with naming_field(f"models.{search.model}.tuning"):
-            study.check_sampler(search.spec.sampler)
-    storage = study.Storage(url)
+            check_sampler(search.spec.sampler)
+    storage = Storage(url)
     if not fresh:
         for search in plans:
             _study(search, storage).check()

@@ -37,7 +37,7 @@ STARTERS = """
 import os, sys, tempfile
 import pipeline.tracking.writer
 from pipeline.cli import main
-from pipeline.stages.tuning.study import Storage
+from pipeline.stages.tuning.storage import Storage
 storage = os.environ.get("PHOTOFINISH_STORAGE")
 ear, mouth = os.pipe()
 children = []

@@ -26,7 +26,7 @@ from pipeline.databases import PATIENCE
 from pipeline.errors import StoreError
 from pipeline.execution import workers
 from pipeline.stages.tune import _study, connect, tune
-from pipeline.stages.tuning import study as tuning_study
+from pipeline.stages.tuning import storage as tuning_storage
 from pipeline.stages.tuning.study import WORKER, Batch, Study
 from pipeline.stages.tuning.trials import Proposal, TrialOutcome, rungs
 from pipeline.tracking.store import connect as connect_store
@@ -383,19 +383,22 @@ def test_three_workers_share_a_search_and_one_dies(postgresql: PostgreSQL, tmp_p
     settings = stores(postgresql, "shared")
     (tmp_path / "long.yaml").write_text(LONG, encoding="utf-8")
     processes = [start(tmp_path, "tune", "long.yaml", **settings) for _ in range(3)]
-    victim = processes[0]
+    at_work: list[subprocess.Popen[str]] = []
 
-    def is_in_work() -> bool:
-        states = trial_states(postgresql, "shared")
-        if states["COMPLETE"] < 2:
+    def are_at_work() -> bool:
+        if trial_states(postgresql, "shared")["COMPLETE"] < 2:
             return False
-        own = workers_of(settings["PHOTOFINISH_STORAGE"]).get(str(victim.pid), [])
-        return any(trial.state.name == "RUNNING" for trial in own)
+        by_worker = workers_of(settings["PHOTOFINISH_STORAGE"])
+        running = [worker for worker, own in by_worker.items() if any(trial.state.name == "RUNNING" for trial in own)]
+        at_work[:] = [process for process in processes if str(process.pid) in running]
+        return bool(at_work)
 
     try:
-        assert wait_until(is_in_work)
+        assert wait_until(are_at_work)
+        victim = at_work[0]
         victim.send_signal(signal.SIGKILL)
-        ends = [finish(process) for process in processes[1:]]
+        others = [process for process in processes if process is not victim]
+        ends = [finish(process) for process in others]
     finally:
         for process in processes:
             finish_by_force(process)
@@ -406,7 +409,7 @@ def test_three_workers_share_a_search_and_one_dies(postgresql: PostgreSQL, tmp_p
     assert {trial.state.name for trial in trials} == {"COMPLETE", "FAIL"}
     assert sorted(trial.system_attrs["photofinish:place"] for trial in complete) == list(range(14))
     assert len({tuple(sorted(trial.params.items())) for trial in complete}) == 14
-    assert {str(process.pid) for process in processes[1:]} <= by_worker.keys()
+    assert {str(process.pid) for process in others} <= by_worker.keys()
     lost = [trial for trial in by_worker[str(victim.pid)] if trial.state.name == "FAIL"]
     assert lost
     runs = role(runs_of(MlflowClient(settings["MLFLOW_TRACKING_URI"])), "trial")
@@ -444,7 +447,7 @@ def test_one_statement_beats_for_all_trials_in_work(
     kind: str, postgresql: PostgreSQL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Heartbeats of a batch in work are renewed by one statement, those of trials that have ended no more."""
-    monkeypatch.setattr(tuning_study, "HEARTBEAT_SECONDS", 1.2)  # SQLite's clock has whole seconds
+    monkeypatch.setattr(tuning_storage, "HEARTBEAT_SECONDS", 1.2)  # SQLite's clock has whole seconds
     url = postgresql.create("beats") if kind == "postgresql" else f"sqlite:///{tmp_path / 'optuna.db'}"
     search = planned(made_split(), trials=6, trials_at_once=6)
     storage = connect(url, [search])

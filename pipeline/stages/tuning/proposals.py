@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.util import find_spec
 from itertools import count
 from typing import Any
 
@@ -22,6 +23,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from pipeline.errors import BadInput
 from pipeline.stages.tuning.spec import Dimension, Direction, PrunerName, SamplerName, TuningSpec
 from pipeline.stages.tuning.trials import REDUCTION_FACTOR, rungs
 
@@ -204,6 +206,20 @@ class StoppingRule:
     def _stored_trial(self, number: int) -> FrozenTrial:
         assert self._memory is not None
         return self._memory.get_trials(deepcopy=False)[self._positions[number]]
+
+
+def check_sampler(name: SamplerName) -> None:
+    """Make sure that a sampler is installed.
+
+    Raises
+    ------
+    BadInput
+        Naming the package that it needs.
+    """
+    if name == "cmaes" and find_spec("cmaes") is None:
+        raise BadInput(
+            "'cmaes' needs a package that isn't here", field="sampler", remedy="pip install cmaes, or use sampler: tpe"
+        )
 
 
 def by_place(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
