@@ -212,7 +212,7 @@ def replay_trials(folder: Path, environment: Mapping[str, str], barrier: Barrier
 
 @contextlib.contextmanager
 def _comparison(folder: Path, environment: Mapping[str, str], experiment: Experiment) -> Iterator[ComparisonWriter]:
-    from pipeline.tracking.writer import open_comparison
+    from pipeline.tracking.opening import open_comparison
 
     os.environ.update(environment)
     os.chdir(folder)

@@ -113,10 +113,11 @@ def run(experiment: Experiment, file: str, options: Options, listener: Listener,
         findings = check_data(splits)
         for finding in findings:
             listener.note(finding.sentence)
-        from pipeline.tracking import provenance, writer
+        from pipeline.tracking import provenance
+        from pipeline.tracking.opening import open_comparison
 
         every = [split for made in resampled.values() for split in made]
-        with writer.open_comparison(
+        with open_comparison(
             experiment,
             _identity(experiment, every, options),
             fresh=options.fresh,

@@ -10,7 +10,7 @@ from tests import shortcuts
 gc.disable()  # nothing of this will ever be garbage
 LATE = ["mlflow.pytorch", "optuna.storages", "seaborn", "sklearn.datasets", "sklearn.ensemble", "torch.export._trace"]
 LATE += ["pipeline.cli", "pipeline.stages.reporting.pictures", "pipeline.stages.tuning.study"]
-LATE += ["pipeline.tracking.servable", "pipeline.tracking.writer", "pipeline.training.checkpoints"]
+LATE += ["pipeline.tracking.servable", "pipeline.tracking.opening", "pipeline.training.checkpoints"]
 for name in LATE:
     import_module(name)
 shortcuts.empty_store()

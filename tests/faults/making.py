@@ -35,7 +35,7 @@ def start_script(folder: Path, text: str, *arguments: str, **environment: str) -
 # other.
 STARTERS = """
 import os, sys, tempfile
-import pipeline.tracking.writer
+import pipeline.tracking.opening
 from pipeline.cli import main
 from pipeline.stages.tuning.storage import Storage
 storage = os.environ.get("PHOTOFINISH_STORAGE")
