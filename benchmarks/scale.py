@@ -271,7 +271,7 @@ def proposing(folder: Path) -> dict[int, float]:
     import numpy as np
     import optuna
 
-    from pipeline.experiment import load
+    from pipeline.experiment_file import load
     from pipeline.stages import tune
 
     plan = search_plan(load(write_experiment(folder, "proposing", [0], seeds=1, tuning=True)))

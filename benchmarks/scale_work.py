@@ -16,7 +16,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.experiment import Experiment, load
+from pipeline.experiment import Experiment
+from pipeline.experiment_file import load
 
 if TYPE_CHECKING:
     from pipeline.artifacts import Split

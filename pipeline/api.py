@@ -10,8 +10,10 @@ from pydantic import ValidationError
 
 from pipeline import databases
 from pipeline.comparison.spec import CompareSpec, MetricName
+from pipeline.complaints import complaint
 from pipeline.errors import BadInput
-from pipeline.experiment import Experiment, check, complaint, find, load
+from pipeline.experiment import Experiment
+from pipeline.experiment_file import check, find, load
 from pipeline.walk import Listener, Options, Stage
 
 if TYPE_CHECKING:

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_command(options: argparse.Namespace) -> None:
     """Run an experiment from file to report, or to the stage asked for."""
-    from pipeline.experiment import find, load
+    from pipeline.experiment_file import find, load
 
     path = find(options.experiment)
     experiment = load(path, options.set, options.seeds, options.trials)
@@ -64,7 +64,7 @@ def run_command(options: argparse.Namespace) -> None:
 
 def tune_command(options: argparse.Namespace) -> None:
     """Search the hyperparameters of an experiment, and train nothing else."""
-    from pipeline.experiment import find, load, no_tuning
+    from pipeline.experiment_file import find, load, no_tuning
 
     path = find(options.experiment)
     experiment = load(path, options.set, options.seeds, options.trials)
@@ -122,7 +122,7 @@ def report_command(options: argparse.Namespace) -> None:
 def _run_id(target: str) -> str:
     """Return the run id that is meant: of an experiment that of its newest comparison."""
     from pipeline.comparison.comparability import may_be_run_id
-    from pipeline.experiment import catalogue, find, read_yaml
+    from pipeline.experiment_file import catalogue, find, read_yaml
 
     if may_be_run_id(target) and target not in {file.stem for file in catalogue()}:
         from pipeline.tracking.compared import find_comparison
@@ -163,7 +163,7 @@ def promote_command(options: argparse.Namespace) -> None:
 def list_command(_: argparse.Namespace) -> None:
     """List the experiments in `experiments/`, with their questions."""
     from pipeline.console import show_experiments
-    from pipeline.experiment import FOLDER, catalogue, read_yaml
+    from pipeline.experiment_file import FOLDER, catalogue, read_yaml
 
     paths = catalogue()
     if not paths:

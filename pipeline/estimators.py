@@ -22,8 +22,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pipeline.artifacts import Dataset, Floats, Integers, Split, Task
+from pipeline.complaints import complaint
 from pipeline.errors import AllMembersFailed, BadInput
-from pipeline.experiment import complaint
 from pipeline.labels import predicted_labels
 from pipeline.stages.populations import population_member, population_rows, population_shape, training_rows
 from pipeline.stages.split import ScalerName, undivided

@@ -21,7 +21,8 @@ from pipeline.artifacts import EvaluatedModel, Search, Split, TrainedModel
 from pipeline.cluster import end_if_unwanted, joined
 from pipeline.errors import AllMembersFailed, StoreError
 from pipeline.execution import choose_device, map_tasks, workers
-from pipeline.experiment import Experiment, to_yaml
+from pipeline.experiment import Experiment
+from pipeline.experiment_file import to_yaml
 from pipeline.preparation import check_networks_fit, naming_file, prepare, settle_models, train_tasks, with_best
 from pipeline.stages.baselines.fitting import Baseline
 from pipeline.stages.baselines.storage import keep_fits

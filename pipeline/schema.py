@@ -27,7 +27,7 @@ def make() -> dict[str, Any]:
     """Return the schema, of JSON Schema's draft 2020-12.
 
     It says what each section holds. What depends on two fields at once, on the data, or on the arguments of a function
-    or class of scikit-learn is left to the reader, `pipeline.experiment.load`.
+    or class of scikit-learn is left to the reader, `pipeline.experiment_file.load`.
     """
     return {"$schema": _AsWritten.schema_dialect, **Experiment.model_json_schema(schema_generator=_AsWritten)}
 

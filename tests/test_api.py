@@ -16,7 +16,7 @@ import pytest
 import pipeline
 import pipeline.api
 import pipeline.figures
-from pipeline.experiment import read_yaml
+from pipeline.experiment_file import read_yaml
 from pipeline.walk import Options
 from tests.comparison.test_tables import numbers
 from tests.conftest import REPOSITORY, TINY, Finished, own_store, report_input, runs_of

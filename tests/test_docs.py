@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from pipeline import schema
 from pipeline.cli import main, make_parser
-from pipeline.experiment import check, find
+from pipeline.experiment_file import check, find
 from tests.conftest import REPOSITORY, Finished, runs_of
 
 REFERENCE = runpy.run_path(str(REPOSITORY / "docs/make_reference.py"))

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from pipeline import schema
 from pipeline.cli import main
 from pipeline.errors import BadInput
-from pipeline.experiment import catalogue, check, from_yaml, load, read_yaml, to_yaml
+from pipeline.experiment_file import catalogue, check, from_yaml, load, read_yaml, to_yaml
 from tests.conftest import REPOSITORY
 
 FILES = catalogue(REPOSITORY / "experiments")

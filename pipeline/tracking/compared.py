@@ -13,8 +13,8 @@ from mlflow.tracking import MlflowClient
 from pipeline.artifacts import Split
 from pipeline.comparison.comparability import check, differences, may_be_run_id
 from pipeline.errors import BadInput, StoreError
-from pipeline.experiment import check as check_experiment
-from pipeline.experiment import from_yaml, read_yaml
+from pipeline.experiment_file import check as check_experiment
+from pipeline.experiment_file import from_yaml, read_yaml
 from pipeline.stages.compare import CompareInput, Entry
 from pipeline.stages.reporting.source import ReportInput
 from pipeline.stages.side_by_side import SideBySide

@@ -18,8 +18,8 @@ from mlflow.tracking import MlflowClient
 from pipeline.artifacts import Split
 from pipeline.comparison.comparability import Terms, check, short
 from pipeline.errors import BadInput, StoreError
-from pipeline.experiment import check as check_experiment
-from pipeline.experiment import read_yaml, to_yaml
+from pipeline.experiment_file import check as check_experiment
+from pipeline.experiment_file import read_yaml, to_yaml
 from pipeline.stages.baselines.spec import KEY
 from pipeline.stages.baselines.storage import load_estimator
 from pipeline.stages.checks import check_data

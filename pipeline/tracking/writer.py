@@ -23,7 +23,8 @@ from pipeline import databases
 from pipeline.artifacts import EvaluatedModel, FittedEstimator, Search, Split, TrainedModel, Trial, TrialState
 from pipeline.comparison.comparability import rows_digest
 from pipeline.comparison.outcome import Outcome
-from pipeline.experiment import Experiment, to_yaml
+from pipeline.experiment import Experiment
+from pipeline.experiment_file import to_yaml
 from pipeline.interruption import deferred
 from pipeline.stages.baselines.storage import save_estimator
 from pipeline.stages.checks import Finding

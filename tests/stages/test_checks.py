@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.artifacts import Dataset, Floats, Integers, Split
 from pipeline.cli import main
-from pipeline.experiment import check, read_yaml
+from pipeline.experiment_file import check, read_yaml
 from pipeline.stages.checks import FEW_ROWS, MOST_GROWN, MOST_ROWS, Finding, check_data
 from pipeline.stages.generate import CLASSIFICATION_TABLES, REGRESSION_TABLES, generate
 from pipeline.stages.split import SplitSpec, split

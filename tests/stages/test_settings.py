@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from pipeline.experiment import Experiment, check, from_yaml, to_yaml
+from pipeline.experiment import Experiment
+from pipeline.experiment_file import check, from_yaml, to_yaml
 from pipeline.stages.reporting.settings import settings_that_differ
 
 

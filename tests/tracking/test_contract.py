@@ -15,7 +15,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from pipeline.cli import main
-from pipeline.experiment import load
+from pipeline.experiment_file import load
 from pipeline.labels import predicted_labels, threshold_text
 from pipeline.stages.reporting.pictures import all_pictures
 from pipeline.tracking.descriptions import escaped

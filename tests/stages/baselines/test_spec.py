@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import BadInput
-from pipeline.experiment import check, from_yaml, to_yaml
+from pipeline.experiment_file import check, from_yaml, to_yaml
 from pipeline.stages.baselines.fitting import settle_baseline
 from pipeline.stages.baselines.spec import EstimatorSpec, known_estimators
 from pipeline.stages.split import SplitSpec, split

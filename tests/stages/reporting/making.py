@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipeline.artifacts import Dataset
-from pipeline.experiment import check
+from pipeline.experiment_file import check
 from pipeline.stages.checks import check_data
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.ledger import history_frame, ledger_frame, run_key, runs_frame

@@ -18,7 +18,7 @@ from sklearn.datasets import _openml
 from pipeline.artifacts import Dataset, describe
 from pipeline.cli import main
 from pipeline.errors import BadInput
-from pipeline.experiment import check, from_yaml, to_yaml
+from pipeline.experiment_file import check, from_yaml, to_yaml
 from pipeline.raw_columns import features_of
 from pipeline.stages.tables.blocks import raw_frames
 from pipeline.stages.tables.openml import read_openml

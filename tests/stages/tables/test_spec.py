@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import BadInput
-from pipeline.experiment import check, load, to_yaml
+from pipeline.experiment_file import check, load, to_yaml
 from pipeline.stages.tables.spec import TableSpec
 
 FULL = """\

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import BadInput
-from pipeline.experiment import check
+from pipeline.experiment_file import check
 from pipeline.stages.tuning.spec import SpaceSpec, TunableModelSpec, configure, direction_of, largest, most
 from pipeline.training.spec import ModelSpec, TrainingSpec
 
