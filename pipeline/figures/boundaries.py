@@ -203,7 +203,7 @@ def draw_headline(
     for panel, model in zip(rows[0], models, strict=True):
         panel.set_title(plain(model, width - 0.2, size=TITLE + 2, bold=True), pad=6, **heading)
     symbols, labels = points_legend(next(iter(panels_of.values()))[1], part, counts=False, bayes=bool(truths))
-    legend_below(figure, symbols, labels, f"in the corner: {part} rows predicted right")
+    legend_below(figure, symbols, labels, f"in the corner: {part} accuracy of the median seed")
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -164,13 +165,15 @@ def legend(owner: Figure | Axes, handles: Sequence[Artist], labels: Sequence[str
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], heading: str = "") -> Legend:
-    """Put one legend under all panels, in as many columns as fit, to be read along the rows."""
-    columns = _columns(labels, figure.get_figwidth())
+    """Put one legend under all panels, in as few rows as fit, to be read along them, each as full as can be."""
+    width = figure.get_figwidth()
+    columns = _columns(labels, width)
     order = _down(len(labels), columns)
     handles, labels = [handles[place] for place in order], [labels[place] for place in order]
     made = legend(figure, handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.4)
     if heading:
-        made.set_title(heading, FontProperties(size=LABEL - 0.5))
+        letters = int(len(heading) * (width - 0.3) / text_width(heading, LABEL - 0.5))
+        made.set_title(textwrap.fill(heading, letters), FontProperties(size=LABEL - 0.5))
         made.get_title().set(color=QUIET, multialignment="center")
     return made
 
@@ -181,13 +184,16 @@ def legend_height(figure_width: float, labels: Sequence[str]) -> float:
 
 
 def _columns(labels: Sequence[str], width: float) -> int:
-    """Most columns that fit; each is as wide as its widest label."""
+    """Fewest columns with which the rows are as few as fit; each column is as wide as its widest label."""
     widths = np.array([text_width(label) + _SYMBOL for label in labels])
-    for columns in range(len(labels), 1, -1):
-        filled = np.array_split(widths[_down(len(labels), columns)], columns)
-        if sum(column.max() for column in filled) < width:
-            return columns
-    return 1
+    count = len(labels)
+
+    def fits(columns: int) -> bool:
+        filled = np.array_split(widths[_down(count, columns)], columns)
+        return bool(sum(column.max() for column in filled) < width)
+
+    fitting = [1, *filter(fits, range(2, count + 1))]
+    return min(fitting, key=lambda columns: (math.ceil(count / columns), columns))
 
 
 def _down(count: int, columns: int) -> list[int]:

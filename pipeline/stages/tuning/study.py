@@ -449,24 +449,22 @@ class Study:
         remedy = f"use --fresh, which deletes the old study; or: {delete}"
         where = f"study {self.name!r}"
         if [direction.name.lower() for direction in found.directions] != [self._direction]:
-            raise BadInput(
-                f"{where} doesn't {self._direction}, as the objective needs", field="--storage", remedy=remedy
-            )
+            raise BadInput(f"{where} doesn't {self._direction}, as the objective needs", field="storage", remedy=remedy)
         known = found.user_attrs
         for key, value in self._identity.items():
             if key in known and known[key] != value:
                 change = f"with {key} {_brief(known[key])}, and this is {_brief(value)}"
                 if key == "rows":  # their digests say nothing
                     change = "on other rows: the data, their split or scaling have changed"
-                raise BadInput(f"{where} was made {change}", field="--storage", remedy=remedy)
+                raise BadInput(f"{where} was made {change}", field="storage", remedy=remedy)
         if any(trial.state in FINISHED for trial in found.trials) and not set(self._identity) <= set(known):
-            raise BadInput(f"{where} holds trials of unknown origin", field="--storage", remedy=remedy)
+            raise BadInput(f"{where} holds trials of unknown origin", field="storage", remedy=remedy)
 
 
 def _connect(url: str) -> optuna.storages.RDBStorage:
     try:
         is_sqlite = make_url(url).get_backend_name() == "sqlite"
-        databases.check_driver(url, "--storage")
+        databases.check_driver(url, "storage")
         databases.be_patient()
         with databases.one_at_a_time(url):
             _refuse_foreign(url)
@@ -479,17 +477,17 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
         raise
     except ArgumentError as error:
         remedy = "write it as SQLAlchemy does: sqlite:///optuna.db, postgresql+psycopg2://user@host/database"
-        raise BadInput(f"{url!r} is no address of a database", field="--storage", remedy=remedy) from error
+        raise BadInput(f"{url!r} is no address of a database", field="storage", remedy=remedy) from error
     except RuntimeError as error:  # the schema of another version; Optuna's message says more than it needs to
         remedy = f"run: optuna storage upgrade --storage {databases.shown(url)}; or use another storage"
         raise BadInput(
-            f"{databases.shown(url)}: {str(error).split('. ')[0]}", field="--storage", remedy=remedy
+            f"{databases.shown(url)}: {str(error).split('. ')[0]}", field="storage", remedy=remedy
         ) from error
     except Exception as error:  # drivers raise errors of their own
         problem = _failure(url, error)
         if databases.is_locked(error):
             raise StoreError(problem) from error
-        raise BadInput(problem, field="--storage", remedy="check the address") from error
+        raise BadInput(problem, field="storage", remedy="check the address") from error
 
 
 def _failure(url: str, error: Exception) -> str:
@@ -537,7 +535,7 @@ def _refuse_foreign(url: str) -> None:
     if "alembic_version" in tables and "version_info" not in tables:
         raise BadInput(
             f"{databases.shown(url)} is another program's database",
-            field="--storage",
+            field="storage",
             remedy="give the studies one of their own",
         )
 
