@@ -80,7 +80,7 @@ def role(runs: list[Run], name: str) -> list[Run]:
 
 
 def test_tune_searches_and_trains_nothing_else(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`tune` leaves four studies of four trials each, mirrored to MLflow; it prints the best, its time, and how to go on."""
+    """`tune` leaves four studies of four trials each, mirrored to MLflow; it prints the best, the time, what next."""
     assert main(["tune", "tiny.yaml"]) == 0
     printed = capsys.readouterr().out
     assert "tuned: the best of 4 trials" in printed
