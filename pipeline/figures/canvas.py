@@ -148,6 +148,12 @@ def wrapped(width: float, sentences: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def folded(width: float, sentence: str) -> str:
+    """Break a sentence between words where a line of so many inches doesn't hold it."""
+    letters = int(len(sentence) * (width - 0.3) / text_width(sentence, LABEL - 0.5))
+    return textwrap.fill(sentence, letters)
+
+
 def caption(figure: Figure, *sentences: str) -> None:
     """Say above all panels what they don't say themselves; empty sentences are left out."""
     text = wrapped(figure.get_figwidth(), sentences)
@@ -166,14 +172,12 @@ def legend(owner: Figure | Axes, handles: Sequence[Artist], labels: Sequence[str
 
 def legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], heading: str = "") -> Legend:
     """Put one legend under all panels, in as few rows as fit, to be read along them, each as full as can be."""
-    width = figure.get_figwidth()
-    columns = _columns(labels, width)
+    columns = _columns(labels, figure.get_figwidth())
     order = _down(len(labels), columns)
     handles, labels = [handles[place] for place in order], [labels[place] for place in order]
     made = legend(figure, handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.4)
     if heading:
-        letters = int(len(heading) * (width - 0.3) / text_width(heading, LABEL - 0.5))
-        made.set_title(textwrap.fill(heading, letters), FontProperties(size=LABEL - 0.5))
+        made.set_title(heading, FontProperties(size=LABEL - 0.5))
         made.get_title().set(color=QUIET, multialignment="center")
     return made
 

@@ -8,6 +8,7 @@ from pipeline.figures.canvas import (
     absent_note,
     balanced,
     caption,
+    folded,
     legend_below,
     line,
     panels,
@@ -59,12 +60,8 @@ def test_legends_hold_every_label(count: int) -> None:
     """A legend drops no label that begins with an underscore, and fits under its figure, however long its heading."""
     figure, _ = panels(1, size=(4.0, 2.0 + 0.25 * count), across=1)
     labels = [f"_model number {place}" for place in range(count)]
-    legend_below(
-        figure,
-        [line("black")] * count,
-        labels,
-        "a heading of so many words that not one line of this small figure holds all of it",
-    )
+    heading = "a heading of so many words that not one line of this small figure holds all of it"
+    legend_below(figure, [line("black")] * count, labels, folded(4.0, heading))
     assert set(labels) <= set(words(figure))
     assert_legible(figure)
 
