@@ -204,7 +204,7 @@ def draw_headline(
     for panel, model in zip(rows[0], models, strict=True):
         panel.set_title(plain(model, width - 0.2, size=TITLE + 2, bold=True), pad=6, **style)
     symbols, labels = points_legend(next(iter(panels_of.values()))[1], part, counts=False, bayes=bool(truths))
-    heading = folded(figure.get_figwidth(), f"in the corner: {part} accuracy of the median seed")
+    heading = folded(figure.get_figwidth(), f"in the corner: {part} accuracy, median seed")
     legend_below(figure, symbols, labels, heading)
     return figure
 
