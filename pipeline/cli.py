@@ -10,7 +10,9 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -74,6 +76,7 @@ def tune_command(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace, experiment: Experiment, path: str, until: Stage) -> None:
+    started = time.perf_counter()
     from pipeline import console, runner, walk  # after the file is known to be good: bad input is told at once
 
     try:
@@ -87,12 +90,15 @@ def _run(options: argparse.Namespace, experiment: Experiment, path: str, until: 
             options.storage,
             options.fresh,
         )
-    except BadInput as error:  # each option is a flag here
-        raise BadInput(error.problem, field=f"--{error.field}", remedy=error.remedy) from error
-    listener = console.Progress()
-    with listener:
-        finished = runner.run(experiment, path, how, listener)
-    console.show(experiment, finished)
+        listener = console.Progress()
+        with listener:
+            finished = runner.run(experiment, path, how, listener)
+    except BadInput as error:
+        if error.field not in {option.name for option in fields(walk.Options)}:
+            raise
+        named = f"--{error.field}"  # each option is a flag here
+        raise BadInput(error.problem, field=named, remedy=error.remedy, file=error.file) from error
+    console.show(experiment, finished, time.perf_counter() - started)
 
 
 def report_command(options: argparse.Namespace) -> None:

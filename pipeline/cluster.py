@@ -27,7 +27,7 @@ from pipeline.errors import BadInput, ClusterError
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-FLAG = "--cluster"
+ARGUMENT = "cluster"
 LARGE = 2**20  # bytes of an array that is carried once
 SECONDS_TO_CONNECT = 5.0
 SECONDS_FOR_WORKERS = 5.0  # those that have just been started register within that
@@ -272,7 +272,7 @@ def _check_address(address: str) -> None:
     if not re.fullmatch(r"local:[1-9]\d*|(tcp|tls)://\S+:\d+", address):
         raise BadInput(
             f"{address!r} is no address of a cluster",
-            field=FLAG,
+            field=ARGUMENT,
             remedy="give a scheduler's, such as tcp://HOST:8786, or local:4 to start four workers here",
         )
     try:
@@ -280,7 +280,7 @@ def _check_address(address: str) -> None:
     except ModuleNotFoundError as error:
         raise BadInput(
             f"{address} needs Dask, and {error.name} isn't installed",
-            field=FLAG,
+            field=ARGUMENT,
             remedy="pip install 'photofinish[dask]'",
         ) from error
 
@@ -321,7 +321,7 @@ def _connect(address: str, scheduler: str, seconds_for_workers: float) -> Client
     except (OSError, ValueError) as error:
         raise BadInput(
             f"nobody answers at {address}",
-            field=FLAG,
+            field=ARGUMENT,
             remedy="start a scheduler there (dask scheduler), or correct the address",
         ) from error
     try:
@@ -330,7 +330,7 @@ def _connect(address: str, scheduler: str, seconds_for_workers: float) -> Client
     except _lost() as error:
         client.close(timeout=1)
         raise BadInput(
-            f"{address} has no workers", field=FLAG, remedy=f"start some: dask worker {scheduler} --nthreads 1"
+            f"{address} has no workers", field=ARGUMENT, remedy=f"start some: dask worker {scheduler} --nthreads 1"
         ) from error
     except BaseException:
         client.close(timeout=1)
@@ -343,7 +343,7 @@ def _check_workers(address: str, client: Client) -> None:
         if about["nthreads"] != 1:
             raise BadInput(
                 f"{address}: worker {worker} has {about['nthreads']} threads",
-                field=FLAG,
+                field=ARGUMENT,
                 remedy="start workers with --nthreads 1, as many as there are cores",
             )
     for worker, found in client.run(versions, on_error="return").items():
@@ -351,7 +351,7 @@ def _check_workers(address: str, client: Client) -> None:
         if complaint:
             raise BadInput(
                 f"{address}: worker {worker} {complaint}",
-                field=FLAG,
+                field=ARGUMENT,
                 remedy="install there what is installed here; else its numbers would differ",
             )
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -106,12 +107,14 @@ class _Count(bars.ProgressColumn):
         return f"{int(task.completed + 1e-6):>4}/{int(task.total or 0)}"
 
 
-def show(experiment: Experiment, finished: Finished) -> None:
-    """Print what came out, and what to look at next."""
+def show(experiment: Experiment, finished: Finished, seconds: float) -> None:
+    """Print what came out, how long it took, and what to look at next."""
     console = _console()
+    took = f"took      {timedelta(seconds=round(seconds))}"
     if finished.searches:
         _show_searches(console, finished.searches)
     if finished.runs is None:
+        _say(took)
         _say(f"run {finished.run_id} is in the tracking store; photofinish run goes on from here, to final numbers")
         return
     from pipeline.comparison.comparability import look_notes
@@ -128,6 +131,7 @@ def show(experiment: Experiment, finished: Finished) -> None:
     looks = look_notes(finished.splits, finished.looks)
     for note in (*notes(finished.splits, finished.runs, experiment.threshold), *resampling, *looks):
         _say(note)
+    _say(took)
     if finished.report is not None:
         show_report(finished.report)
     _show_runs(finished)

@@ -101,7 +101,7 @@ def choose_device(asked: str) -> str:
     import torch
 
     if asked == "cuda" and not torch.cuda.is_available():
-        raise BadInput("no CUDA device is available", field="--device", remedy="use --device cpu or auto")
+        raise BadInput("no CUDA device is available", field="device", remedy="give cpu or auto")
     if asked == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return asked

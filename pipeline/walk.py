@@ -52,11 +52,17 @@ class Options:
     drawers: int | None = None  # processes that draw them; None: as many as pay
 
     def __post_init__(self) -> None:
-        for name, value, known in (("until", self.until, STAGES), ("device", self.device, DEVICES)):
-            if value not in known:
-                raise BadInput(f"{value!r} can't be used", field=name, remedy=f"give {', '.join(known)}")
-        if not isinstance(self.jobs, int) or self.jobs < 1:
-            raise BadInput(f"{self.jobs!r} processes can't work", field="jobs", remedy="give 1 or more")
+        for name, right, remedy in (
+            ("until", self.until in STAGES, f"give {', '.join(STAGES)}"),
+            ("jobs", _counts(self.jobs), "give 1 or more"),
+            ("cluster", isinstance(self.cluster, str | None), "give an address, such as tcp://HOST:8786"),
+            ("device", self.device in DEVICES, f"give {', '.join(DEVICES)}"),
+            ("memory", self.memory is None or _counts(self.memory), "give a number of bytes"),
+            ("storage", isinstance(self.storage, str | None), "give an address, such as sqlite:///optuna.db"),
+            ("fresh", isinstance(self.fresh, bool), "give True or False"),
+        ):
+            if not right:
+                raise BadInput(f"{getattr(self, name)!r} can't be used", field=name, remedy=remedy)
         if self.cluster and self.jobs > 1:
             raise BadInput(
                 f"{self.cluster} with jobs {self.jobs}",
@@ -67,6 +73,10 @@ class Options:
     def reaches(self, stage: Stage) -> bool:
         """Whether a stage is to be walked."""
         return STAGES.index(stage) <= STAGES.index(self.until)
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 @dataclass

@@ -134,8 +134,14 @@ def test_bad_input_is_one_line(tiny: dict[str, object], workspace: Path) -> None
             {**tiny, "training": {"lrr": 1}}
         ),
         "until: 'evaluated' can't be used; give generate, split": lambda: pipeline.run(tiny, until="evaluated"),  # type: ignore[arg-type]
-        "jobs: 0 processes can't work; give 1 or more": lambda: pipeline.run(tiny, jobs=0),
-        "jobs: '2' processes can't work; give 1 or more": lambda: pipeline.run(tiny, jobs="2"),  # type: ignore[arg-type]
+        "jobs: 0 can't be used; give 1 or more": lambda: pipeline.run(tiny, jobs=0),
+        "jobs: '2' can't be used; give 1 or more": lambda: pipeline.run(tiny, jobs="2"),  # type: ignore[arg-type]
+        "fresh: 'yes' can't be used; give True or False": lambda: pipeline.run(tiny, fresh="yes"),  # type: ignore[arg-type]
+        "memory: 0.5 can't be used; give a number of bytes": lambda: pipeline.run(tiny, memory=0.5),  # type: ignore[arg-type]
+        "storage: 3 can't be used; give an address, such as": lambda: pipeline.run(tiny, storage=3),  # type: ignore[arg-type]
+        "cluster: 4 can't be used; give an address, such as": lambda: pipeline.run(tiny, cluster=4),  # type: ignore[arg-type]
+        "cluster: 'local' is no address of a cluster; give a scheduler's": lambda: pipeline.run(tiny, cluster="local"),
+        "memory: 0 MiB are too few for one network of": lambda: pipeline.run(tiny, memory=1),
         "model: 1 is no table; give a DataFrame, or the path of a file": lambda: pipeline.verdict(1, 2),  # type: ignore[arg-type]
         "metric: 'acuracy' can't be used; should be 'accuracy'": lambda: pipeline.verdict(
             "a.csv", "b.csv", metric="acuracy"

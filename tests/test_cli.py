@@ -302,12 +302,14 @@ def test_one_mistake_in_the_defaults_counts_once(
 
 
 def test_overrides_and_bare_names(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A bare name finds its file in experiments/, and `--set` and `--seeds` reach what is trained."""
+    """A bare name finds its file in experiments/; `--set` and `--seeds` reach what is trained; the time is told."""
     Path("experiments/deep").mkdir(parents=True)
     Path("tiny.yaml").rename("experiments/deep/tiny.yaml")
     arguments = ["run", "tiny", "--set", "training.epochs=3", "--set", "models.linear.training.lr=1e-3", "--seeds", "1"]
     assert main([*arguments, "--until", "evaluate"]) == 0
-    assert "mean ± standard deviation over 1 seed" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "mean ± standard deviation over 1 seed" in printed
+    assert "\ntook      0:" in printed
     _, runs = runs_of(workspace)
     children = [run for run in runs if run.data.tags["photofinish.role"] == "model"]
     assert len(children) == 4

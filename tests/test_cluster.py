@@ -206,7 +206,7 @@ def test_interrupted_local_cluster_leaves_no_process(tmp_path: Path) -> None:
 def complaint(address: str) -> str:
     with pytest.raises(BadInput) as caught, joined(address, print):
         pass
-    assert caught.value.field == "--cluster"
+    assert caught.value.field == "cluster"
     assert caught.value.remedy
     return caught.value.problem
 

@@ -80,10 +80,11 @@ def role(runs: list[Run], name: str) -> list[Run]:
 
 
 def test_tune_searches_and_trains_nothing_else(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`tune` leaves four studies of four trials each, mirrored to MLflow; it prints the best, and how to go on."""
+    """`tune` leaves four studies of four trials each, mirrored to MLflow; it prints the best, the time, what next."""
     assert main(["tune", "tiny.yaml"]) == 0
     printed = capsys.readouterr().out
     assert "tuned: the best of 4 trials" in printed
+    assert "took      0:" in printed
     assert sorted(optuna.get_all_study_names(f"sqlite:///{tuned / 'optuna.db'}")) == STUDIES
     client, runs = runs_of(tuned)
     (parent,) = role(runs, "comparison")

@@ -17,6 +17,7 @@ from pipeline.figures.canvas import (
     TITLE,
     balanced,
     dot,
+    folded,
     legend_below,
     legend_height,
     line,
@@ -193,17 +194,18 @@ def draw_headline(
         facecolor="white",
     )
     rows = figure.subplots(len(panels_of), len(models), squeeze=False)
-    heading = {"fontsize": TITLE + 2, "fontweight": "bold", "color": INK}
+    style = {"fontsize": TITLE + 2, "fontweight": "bold", "color": INK}
     for row, (dataset, (boundaries, points)) in zip(rows, panels_of.items(), strict=True):
         for panel, model in zip(row, models, strict=True):
             _headline_panel(panel, boundaries.get(model), points, part, known=model in boundaries)
             if dataset in truths and boundaries.get(model) is not None:
                 _bayes_lines(panel, truths[dataset], scale=0.7)
-        row[0].set_ylabel(plain(dataset, height - 0.3, size=TITLE + 2, bold=True), labelpad=6, **heading)
+        row[0].set_ylabel(plain(dataset, height - 0.3, size=TITLE + 2, bold=True), labelpad=6, **style)
     for panel, model in zip(rows[0], models, strict=True):
-        panel.set_title(plain(model, width - 0.2, size=TITLE + 2, bold=True), pad=6, **heading)
+        panel.set_title(plain(model, width - 0.2, size=TITLE + 2, bold=True), pad=6, **style)
     symbols, labels = points_legend(next(iter(panels_of.values()))[1], part, counts=False, bayes=bool(truths))
-    legend_below(figure, symbols, labels, f"in the corner: {part} rows predicted right")
+    heading = folded(figure.get_figwidth(), f"in the corner: {part} accuracy, median seed")
+    legend_below(figure, symbols, labels, heading)
     return figure
 
 

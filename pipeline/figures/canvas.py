@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -147,6 +148,12 @@ def wrapped(width: float, sentences: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def folded(width: float, sentence: str) -> str:
+    """Break a sentence between words where a line of so many inches doesn't hold it."""
+    letters = int(len(sentence) * (width - 0.3) / text_width(sentence, LABEL - 0.5))
+    return textwrap.fill(sentence, letters)
+
+
 def caption(figure: Figure, *sentences: str) -> None:
     """Say above all panels what they don't say themselves; empty sentences are left out."""
     text = wrapped(figure.get_figwidth(), sentences)
@@ -164,7 +171,7 @@ def legend(owner: Figure | Axes, handles: Sequence[Artist], labels: Sequence[str
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], heading: str = "") -> Legend:
-    """Put one legend under all panels, in as many columns as fit, to be read along the rows."""
+    """Put one legend under all panels, in as few rows as fit, to be read along them, each as full as can be."""
     columns = _columns(labels, figure.get_figwidth())
     order = _down(len(labels), columns)
     handles, labels = [handles[place] for place in order], [labels[place] for place in order]
@@ -181,13 +188,16 @@ def legend_height(figure_width: float, labels: Sequence[str]) -> float:
 
 
 def _columns(labels: Sequence[str], width: float) -> int:
-    """Most columns that fit; each is as wide as its widest label."""
+    """Fewest columns with which the rows are as few as fit; each column is as wide as its widest label."""
     widths = np.array([text_width(label) + _SYMBOL for label in labels])
-    for columns in range(len(labels), 1, -1):
-        filled = np.array_split(widths[_down(len(labels), columns)], columns)
-        if sum(column.max() for column in filled) < width:
-            return columns
-    return 1
+    count = len(labels)
+
+    def fits(columns: int) -> bool:
+        filled = np.array_split(widths[_down(count, columns)], columns)
+        return bool(sum(column.max() for column in filled) < width)
+
+    fitting = [1, *filter(fits, range(2, count + 1))]
+    return min(fitting, key=lambda columns: (math.ceil(count / columns), columns))
 
 
 def _down(count: int, columns: int) -> list[int]:

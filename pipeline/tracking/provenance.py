@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -59,7 +60,7 @@ def gather(folder: Path, command: str = "") -> Provenance:
     shown = set(_git(folder, "diff", "--name-only", "HEAD", "--", *pathspecs).splitlines())
     return Provenance(
         begun=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        command=command or " ".join(["python -m pipeline", *map(databases.shown, sys.argv[1:])]),
+        command=command or shlex.join(["photofinish", *map(databases.shown, sys.argv[1:])]),
         commit=_git(folder, "rev-parse", "HEAD").strip(),
         diff=_git(folder, "diff", "HEAD", "--", *pathspecs),
         left_out=tuple(sorted(changed - shown)),

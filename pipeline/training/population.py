@@ -365,8 +365,8 @@ def stacks(
         if need > budget:
             raise BadInput(
                 f"{budget / 2**20:.0f} MiB are too few for one network of {units} units",
-                field="--memory",
-                remedy=f"allow at least {-(-need // 2**20)}",
+                field="memory",
+                remedy=f"allow at least {-(-need // 2**20)} MiB",
             )
         most = max(1, min(STACK_BYTES, budget) // need)
         chosen += [group[start : start + most] for start in range(0, len(group), most)]

@@ -192,7 +192,10 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 def test_secrets_stay_out_of_what_is_logged(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Changes to files that look like secrets aren't in the store or on the page, which says so; nor is a password."""
+    """Changes to files that look like secrets aren't in the store or on the page, which says so; nor is a password.
+
+    The rest of the command is there as a shell takes it.
+    """
     secrets = (".env", "conf/prod.env", "server.pem", "API_TOKEN.txt", "id_rsa", ".pypirc")
     Path("tiny.yaml").write_text(SMALL, encoding="utf-8")
     for name in (*secrets, "notes.txt"):
@@ -204,7 +207,8 @@ def test_secrets_stay_out_of_what_is_logged(workspace: Path, monkeypatch: pytest
     for name in secrets:
         Path(name).write_text("hunter2\n", encoding="utf-8")
     Path("notes.txt").write_text("a change that may be seen\n", encoding="utf-8")
-    monkeypatch.setattr(sys, "argv", ["photofinish", "run", "tiny.yaml", "--storage", "sqlite://user:hunter2@host/x"])
+    typed = ["photofinish", "run", "tiny.yaml", "--set", "models.relu={}", "--storage", "sqlite://user:hunter2@host/x"]
+    monkeypatch.setattr(sys, "argv", typed)
     assert main(["run", "tiny.yaml", "--seeds", "1"]) == 0
     written = [file for file in Path("mlruns").rglob("*") if file.is_file()] + [Path("mlflow.db")]
     page = Path("reports/tiny/index.html").read_text(encoding="utf-8")
@@ -212,8 +216,10 @@ def test_secrets_stay_out_of_what_is_logged(workspace: Path, monkeypatch: pytest
     assert "hunter2" not in page
     (diff,) = Path("mlruns").rglob("uncommitted.diff")
     assert "a change that may be seen" in diff.read_text(encoding="utf-8")
-    (provenance,) = Path("mlruns").rglob("provenance.json")
-    assert set(json.loads(provenance.read_text(encoding="utf-8"))["left_out_of_diff"]) == set(secrets)
+    (file,) = Path("mlruns").rglob("provenance.json")
+    told = json.loads(file.read_text(encoding="utf-8"))
+    assert told["command"] == "photofinish run tiny.yaml --set 'models.relu={}' --storage 'sqlite://user:***@host/x'"
+    assert set(told["left_out_of_diff"]) == set(secrets)
     for name in secrets:
         assert name in page
     assert "what looks like a secret isn&#39;t logged" in page or "what looks like a secret isn't logged" in page

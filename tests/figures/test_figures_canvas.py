@@ -8,6 +8,7 @@ from pipeline.figures.canvas import (
     absent_note,
     balanced,
     caption,
+    folded,
     legend_below,
     line,
     panels,
@@ -56,12 +57,22 @@ def test_spare_places_stay_empty() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 9])
 def test_legends_hold_every_label(count: int) -> None:
-    """A legend drops no label that begins with an underscore, and fits under its figure."""
+    """A legend drops no label that begins with an underscore, and fits under its figure, however long its heading."""
     figure, _ = panels(1, size=(4.0, 2.0 + 0.25 * count), across=1)
     labels = [f"_model number {place}" for place in range(count)]
-    legend_below(figure, [line("black")] * count, labels, "a heading")
+    heading = "a heading of so many words that not one line of this small figure holds all of it"
+    legend_below(figure, [line("black")] * count, labels, folded(4.0, heading))
     assert set(labels) <= set(words(figure))
     assert_legible(figure)
+
+
+def test_rows_of_a_legend_are_balanced() -> None:
+    """Four entries, of which three would fit side by side, stand as two and two rather than as three and one."""
+    figure, _ = panels(1, size=(4.0, 2.0), across=1)
+    made = legend_below(figure, [line("black")] * 4, ["train rows", "test rows", "boundary", "Bayes rule"])
+    figure.draw_without_rendering()
+    rows = [round(text.get_window_extent().y0) for text in made.get_texts()]
+    assert sorted(map(rows.count, rows)) == [2, 2, 2, 2]
 
 
 def test_captions_fit_their_figure() -> None:

@@ -410,7 +410,7 @@ def test_memory_bounds_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:
         assert max(map(len, stacks(shape, members, 800, 200))) == most
     at_most = 201 * (MOST_ROWS + 224) * 3 * 4  # long parts go through in pieces
     assert stacks(shape, members[:1], 10**6, 200, at_most) == [[0]]
-    with pytest.raises(BadInput, match="--memory: 1 MiB are too few for one network of 201 units; allow at least 3"):
+    with pytest.raises(BadInput, match="memory: 1 MiB are too few for one network of 201 units; allow at least 3 MiB"):
         stacks(shape, members, 800, 200, 2**20)
     train, monitored = make_rows("bce_with_logits", 800, 1), make_rows("bce_with_logits", 200, 2)
     with pytest.raises(BadInput, match="2 MiB are too few"):

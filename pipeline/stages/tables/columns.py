@@ -87,7 +87,13 @@ class Distinct:
 
 
 def recognise(
-    cells: Cells, name: str, column: pa.ChunkedArray, *, as_category: bool = False, mixed: bool = False
+    cells: Cells,
+    name: str,
+    column: pa.ChunkedArray,
+    *,
+    as_category: bool = False,
+    mixed: bool = False,
+    if_empty: str = "drop the column",
 ) -> Raw | Unclear:
     """Tell what kind a column is, and read it.
 
@@ -102,6 +108,8 @@ def recognise(
     mixed:
         Whether numbers among texts are just texts; otherwise a column that mostly holds numbers, or dates, and some
         text beside them, has mistakes in it.
+    if_empty:
+        The remedy where it has no values.
 
     Returns
     -------
@@ -115,7 +123,7 @@ def recognise(
     """
     read = _recognised(cells, name, _decoded(column), as_category, mixed)
     if isinstance(read, Raw) and not read.values.notna().any():
-        raise cells.complain(name, "has no values", "drop the column")
+        raise cells.complain(name, "has no values", if_empty)
     return read
 
 

@@ -39,28 +39,26 @@ def mostly_dates(texts: pa.Array) -> str | None:
     """Return the format in which more than half of the texts are dates, though not all."""
     import pyarrow.compute as pc
 
+    def count(likely: pa.Array) -> int:
+        return pc.sum(likely).as_py() or 0
+
     for form in _formats():
-        like = pc.match_substring_regex(texts, _pattern(form))
-        if 2 * (pc.sum(like).as_py() or 0) > len(texts):
-            fitting = _fitting(texts.filter(like), form)
-            return form if isinstance(fitting, Unclear) else fitting
+        if 2 * count(pc.match_substring_regex(texts, _pattern(form))) > len(texts):
+            found = {one: count(like_dates(texts, one)) for one in (form, *_other_order(form))}
+            best = max(found, key=found.__getitem__)
+            return best if 2 * found[best] > len(texts) else None
     return None
 
 
 def like_dates(texts: pa.Array, form: str) -> pa.Array:
-    """Return which texts are dates of a format, (texts,)."""
+    """Return which texts are dates of a format, (texts,); days that no calendar has are none."""
+    import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as pc
 
     matches = pc.match_substring_regex(texts, _pattern(form))
-    if _read(texts.filter(matches), form) is not None:
-        return matches
-    return pa.array(
-        [
-            bool(match) and _read(pa.array([text]), form) is not None
-            for match, text in zip(matches.to_pylist(), texts.to_pylist(), strict=True)
-        ]
-    )
+    read = pd.to_datetime(pd.Series(texts.to_pylist(), dtype=object), format=form, utc=True, errors="coerce")
+    return pc.and_(matches, pa.array(read.notna()))
 
 
 def _fitting(texts: pa.Array, form: str) -> str | Unclear | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FEW_NUMBERS = 20  # whole ones: up to so many different ones are taken for classes
 MOST_CLASSES = 200  # each needs rows of its own in every part, and its place in every table of the report
+OTHER = "name another target"
 # Pairs, in order, whose second plainly is the one that is looked for.
 PLAIN_PAIRS = ("0 1", "-1 1", "no yes", "n y", "false true", "f t", "negative positive", "neg pos")
 
@@ -47,7 +48,7 @@ def read_target(cells: Cells, column: pa.ChunkedArray, spec: ColumnsSpec) -> Tar
     """
     classes_wanted = spec.task == "classification"
     as_category = spec.target in spec.categorical
-    raw = recognise(cells, spec.target, column, as_category=as_category, mixed=classes_wanted)
+    raw = recognise(cells, spec.target, column, as_category=as_category, mixed=classes_wanted, if_empty=OTHER)
     if isinstance(raw, Unclear) or raw.kind == "date":
         remedy = "name another target, or list the column in categorical if its dates are classes"
         raise cells.complain(spec.target, "holds dates, which can't be predicted", remedy)
@@ -61,7 +62,7 @@ def read_target(cells: Cells, column: pa.ChunkedArray, spec: ColumnsSpec) -> Tar
     whole = bool(np.all(distinct == np.floor(distinct)))
     few = whole and len(distinct) <= FEW_NUMBERS
     if classes_wanted or (spec.task is None and few):
-        _check_count(cells, spec, len(distinct))
+        _check_count(cells, spec, len(distinct), number_text(distinct[0]))
         indices = np.searchsorted(distinct, numbers)
         codes = np.where(np.isnan(numbers), -1, indices).astype(np.int64)
         judged = spec.task is None and len(distinct) > 2
@@ -70,7 +71,7 @@ def read_target(cells: Cells, column: pa.ChunkedArray, spec: ColumnsSpec) -> Tar
         problem = f"{spec.target!r} holds real values, not two classes"
         raise BadInput(problem, field="positive", remedy="remove it, or set task: classification")
     if len(distinct) < 2:
-        raise cells.complain(spec.target, "has the same value in every row", "name another target")
+        raise cells.complain(spec.target, "has the same value in every row", OTHER)
     notices = (
         [_judgement(spec.target, len(distinct), "real values", "classification")] if whole and not spec.task else []
     )
@@ -84,7 +85,7 @@ def _of_names(cells: Cells, raw: Raw, spec: ColumnsSpec) -> Target:
     texts = raw.values.map({False: "false", True: "true"}) if raw.kind == "boolean" else raw.values
     categorical = pd.Series(texts).astype("category").cat
     names = [str(name) for name in categorical.categories]
-    _check_count(cells, spec, len(names))
+    _check_count(cells, spec, len(names), names[0])
     order = sorted(range(len(names)), key=names.__getitem__)
     places = np.full(len(names) + 1, -1, dtype=np.int64)  # the last is that of -1, missing
     places[order] = np.arange(len(names))
@@ -112,9 +113,9 @@ def _classes(cells: Cells, codes: Integers, names: list[str], spec: ColumnsSpec,
     return Target(codes, "binary" if len(names) == 2 else "multiclass", tuple(names), tuple(notices))
 
 
-def _check_count(cells: Cells, spec: ColumnsSpec, count: int) -> None:
+def _check_count(cells: Cells, spec: ColumnsSpec, count: int, first: str) -> None:
     if count < 2:
-        raise cells.complain(spec.target, "has a single class", "a classification needs at least two")
+        raise cells.complain(spec.target, f"has a single class, {first!r}", "a classification needs at least two")
     if count > MOST_CLASSES:
         problem = f"has {count:,} classes, more than the {MOST_CLASSES} that can be told apart"
         raise cells.complain(spec.target, problem, "name another target, or join classes")

@@ -98,7 +98,7 @@ def failure(url: str, error: Exception) -> str:
 def _connect(url: str) -> optuna.storages.RDBStorage:
     try:
         is_sqlite = make_url(url).get_backend_name() == "sqlite"
-        databases.check_driver(url, "--storage")
+        databases.check_driver(url, "storage")
         databases.be_patient()
         with databases.one_at_a_time(url):
             _refuse_foreign(url)
@@ -111,17 +111,17 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
         raise
     except ArgumentError as error:
         remedy = "write it as SQLAlchemy does: sqlite:///optuna.db, postgresql+psycopg2://user@host/database"
-        raise BadInput(f"{url!r} is no address of a database", field="--storage", remedy=remedy) from error
+        raise BadInput(f"{url!r} is no address of a database", field="storage", remedy=remedy) from error
     except RuntimeError as error:  # the schema of another version; Optuna's message says more than it needs to
         remedy = f"run: optuna storage upgrade --storage {databases.shown(url)}; or use another storage"
         raise BadInput(
-            f"{databases.shown(url)}: {str(error).split('. ')[0]}", field="--storage", remedy=remedy
+            f"{databases.shown(url)}: {str(error).split('. ')[0]}", field="storage", remedy=remedy
         ) from error
     except Exception as error:  # drivers raise errors of their own
         problem = failure(url, error)
         if databases.is_locked(error):
             raise StoreError(problem) from error
-        raise BadInput(problem, field="--storage", remedy="check the address") from error
+        raise BadInput(problem, field="storage", remedy="check the address") from error
 
 
 def _make_tables(url: str) -> None:
@@ -163,6 +163,6 @@ def _refuse_foreign(url: str) -> None:
     if "alembic_version" in tables and "version_info" not in tables:
         raise BadInput(
             f"{databases.shown(url)} is another program's database",
-            field="--storage",
+            field="storage",
             remedy="give the studies one of their own",
         )

@@ -373,18 +373,16 @@ class Study:
         remedy = f"use --fresh, which deletes the old study; or: {delete}"
         where = f"study {self.name!r}"
         if [direction.name.lower() for direction in found.directions] != [self._direction]:
-            raise BadInput(
-                f"{where} doesn't {self._direction}, as the objective needs", field="--storage", remedy=remedy
-            )
+            raise BadInput(f"{where} doesn't {self._direction}, as the objective needs", field="storage", remedy=remedy)
         known = found.user_attrs
         for key, value in self._identity.items():
             if key in known and known[key] != value:
                 change = f"with {key} {_brief(known[key])}, and this is {_brief(value)}"
                 if key == "rows":  # their digests say nothing
                     change = "on other rows: the data, their split or scaling have changed"
-                raise BadInput(f"{where} was made {change}", field="--storage", remedy=remedy)
+                raise BadInput(f"{where} was made {change}", field="storage", remedy=remedy)
         if any(trial.state in FINISHED for trial in found.trials) and not set(self._identity) <= set(known):
-            raise BadInput(f"{where} holds trials of unknown origin", field="--storage", remedy=remedy)
+            raise BadInput(f"{where} holds trials of unknown origin", field="storage", remedy=remedy)
 
 
 def _value_of(trial: FrozenTrial) -> Trial:

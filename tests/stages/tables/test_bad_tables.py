@@ -39,9 +39,9 @@ BAD: dict[str, tuple[str | bytes, str, list[str]]] = {
     "header only": ("a,y\n", "", ["has a header and no rows"]),
     "header without a line end": ("a,y", "", ["has a header and no rows"]),
     "missing target": (GOOD.replace("y", "Y", 1), "", ["d.target", "no column 'y'", "did you mean", "'a', 'Y'"]),
-    "one class": (rows_of(a=number, y="no"), "", ["column 'y'", "single class", "at least two"]),
+    "one class": (rows_of(a=number, y="no"), "", ["column 'y'", "single class, 'no'", "at least two"]),
     "one value": (rows_of(a=number, y="1.5"), "", ["column 'y'", "the same value in every row"]),
-    "no target at all": (rows_of(a=number, y=""), "", ["column 'y'", "has no values"]),
+    "no target at all": (rows_of(a=number, y=""), "", ["column 'y'", "has no values; name another target"]),
     "all-missing column": (rows_of(a=number, b="NA", y=half), "", ["column 'b'", "no values", "drop the column"]),
     "short row": (
         changed(7, "1").replace("1,yes", "1\n", 1).replace("1,no", "1", 1),
