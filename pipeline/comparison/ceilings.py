@@ -147,9 +147,7 @@ class Moons(Law):
 
     def _quadrature(self, label: int) -> tuple[Floats, Floats]:
         distances, angles = PLANE_POINTS
-        # How far the noise reaches beyond the ends of the half circle, seen from its center.
-        beyond = np.arcsin(min(REACH * self.noise, 1))
-        distance, angle = np.meshgrid(_around(1, self.noise, distances), _midpoints(-beyond, np.pi + beyond, angles))
+        distance, angle = np.meshgrid(_around(1, self.noise, distances), _midpoints(-np.pi, np.pi, angles))
         points = np.column_stack([(distance * np.cos(angle)).ravel(), (distance * np.sin(angle)).ravel()])
         weights = _weights(self._log_density(points) + np.log(distance.ravel()))
         return (points if label == 0 else _turned(points)), weights
