@@ -1,8 +1,9 @@
 """The best that any model can do: the Bayes rule of generated data, whose law is known.
 
 A law gives the posterior probability of each class at a point. Choosing the class with the highest one is the Bayes
-rule: no rule has a lower expected error, and no probabilities have a lower expected log loss (L. Devroye, L. Györfi
-and G. Lugosi, *A Probabilistic Theory of Pattern Recognition*, 1996, chapter 2).
+rule: no rule has a lower expected error (L. Devroye, L. Györfi and G. Lugosi, *A Probabilistic Theory of Pattern
+Recognition*, 1996, chapter 2), and no probabilities have a lower expected log loss (T. M. Cover and J. A. Thomas,
+*Elements of Information Theory*, 2006, section 2.6).
 """
 
 from __future__ import annotations

@@ -202,7 +202,10 @@ def test_curves_without_noise_belong_to_the_nearest(recipe: dict[str, Any]) -> N
         np.testing.assert_array_equal(law.posterior(points), np.eye(2)[squares.argmin(axis=1)])
 
 
-@pytest.mark.parametrize("recipe", [*RECIPES, *WITHOUT_NOISE, {"make": "blobs", "cluster_std": 0.0}], ids=described)
+EXTREMES: list[dict[str, Any]] = [{"make": "blobs", "cluster_std": 0.0}, {"make": "spirals", "noise": 1e15}]
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES, *WITHOUT_NOISE, *EXTREMES], ids=described)
 def test_posterior_is_finite_everywhere(recipe: dict[str, Any]) -> None:
     """At the center, on the axes and a million units away, probabilities are finite and sum to one."""
     law = known({"random_state": 42, **recipe})
@@ -227,6 +230,7 @@ def test_spirals_end_at_radius_one() -> None:
     [
         {"make": "circles", "noise": 0.02, "n_samples": 25},
         {"make": "moons", "noise": 0.05, "n_samples": [31, 50]},
+        {"make": "spirals"},
         {"make": "spirals", "noise": 0.1, "n_samples": 400, "n_classes": 4},
         {"make": "blobs", "n_samples": 301, "centers": 5, "cluster_std": 0.2, "center_box": [-3.0, 9.0]},
         {"make": "blobs", "n_samples": [50, 0, 70], "centers": [[0, 0], [1, 1], [9, 9]]},
