@@ -17,7 +17,7 @@ from pipeline.stages.generate import spirals
 from tests.making import dataset
 
 RECIPES: list[dict[str, Any]] = [
-    {"make": "circles", "noise": 0.03},
+    {"make": "circles", "noise": 3e-5, "factor": 0.9999},
     {"make": "circles", "noise": 0.15, "factor": 0.5, "n_samples": [300, 100]},
     {"make": "circles", "noise": 0.4, "factor": 0.1},
     {"make": "moons", "noise": 0.1},
