@@ -203,8 +203,7 @@ class Spirals(Law):
         radius = np.minimum(np.hypot(points[:, 0], points[:, 1]), 1)
         offset = angle[:, None] - 4 * (np.arange(len(self.priors)) + radius[:, None])
         turns = int(np.ceil(REACH * self.noise / (2 * np.pi)))  # as far as the noise reaches round
-        nearest = np.remainder(offset + np.pi, 2 * np.pi) - np.pi
-        images = nearest[:, :, None] + 2 * np.pi * np.arange(-turns, turns + 1)
+        images = np.remainder(offset, 2 * np.pi)[:, :, None] + 2 * np.pi * np.arange(-turns, turns)
         logs: Floats = logsumexp(-((images / self.noise) ** 2) / 2, axis=2)
         return logs
 
@@ -312,11 +311,11 @@ def _arc(nearest: Floats, start: Floats, end: Floats, kappa: Floats) -> Floats:
     The integrand falls; where it has fallen by 40 nats since `start` the integral ends.
     """
     reach = 2 * np.arcsin(np.sqrt(np.minimum(np.sin(start / 2) ** 2 + 20 / kappa, 1)))
-    width = np.maximum(np.minimum(end, reach) - start, 0)
+    half = np.maximum(np.minimum(end, reach) - start, 0) / 2
     total = np.zeros_like(kappa)
     for node, weight in zip(*np.polynomial.legendre.leggauss(ARC_NODES), strict=True):
-        offset = start + width * (1 + node) / 2
+        offset = start + half * (1 + node)
         fall = 2 * kappa * np.sin((offset + nearest) / 2) * np.sin((offset - nearest) / 2)
-        total += weight / 2 * np.exp(-fall)
-    integral: Floats = total * width
+        total += weight * np.exp(-fall)
+    integral: Floats = total * half
     return integral

@@ -137,13 +137,15 @@ def test_two_blobs_have_the_error_of_the_closed_form(n_features: int, counts: li
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 3, 20])
-def test_blob_within_a_blob_has_the_error_of_the_closed_form(n_features: int) -> None:
-    """Two blobs about one point, of different width, are told apart by the distance from it, a chi distribution."""
-    narrow, wide = 1.0, 1.5
-    law = known({"make": "blobs", "centers": [[3.0] * n_features] * 2, "cluster_std": [narrow, wide]})
-    square = 2 * n_features * np.log(wide / narrow) / (narrow**-2 - wide**-2)  # where both are as likely
+def test_blobs_within_blobs_have_the_error_of_the_closed_form(n_features: int) -> None:
+    """Blobs about one point, of different widths, are told apart by the distance from it, a chi distribution."""
+    widths = np.array([1.0, 1.5, 2.25])
+    centers = [[3.0] * n_features] * 3
+    law = known({"make": "blobs", "centers": centers, "cluster_std": widths.tolist(), "n_samples": 300})
+    narrow, wide = widths[:-1], widths[1:]
+    squares = 2 * n_features * np.log(wide / narrow) / (narrow**-2 - wide**-2)  # where both are as likely
     chi_square = stats.chi2(n_features)
-    error = (chi_square.sf(square / narrow**2) + chi_square.cdf(square / wide**2)) / 2
+    error = (chi_square.sf(squares / narrow**2) + chi_square.cdf(squares / wide**2)).sum() / 3
     assert law.bayes_error == pytest.approx(error, abs=2e-5)
 
 
@@ -233,7 +235,7 @@ def test_spirals_end_at_radius_one() -> None:
         {"make": "spirals"},
         {"make": "spirals", "noise": 0.1, "n_samples": 400, "n_classes": 4},
         {"make": "blobs", "n_samples": 301, "centers": 5, "cluster_std": 0.2, "center_box": [-3.0, 9.0]},
-        {"make": "blobs", "n_samples": [50, 0, 70], "centers": [[0, 0], [1, 1], [9, 9]]},
+        {"make": "blobs", "n_samples": [50, 0, 70, 1, 0], "centers": [[0, 0], [1, 1], [4, 4], [9, 9], [2, 2]]},
     ],
     ids=described,
 )
