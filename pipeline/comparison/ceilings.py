@@ -1,8 +1,9 @@
 """The best that any model can do: the Bayes rule of generated data, whose law is known.
 
 A law gives the posterior probability of each class at a point. Choosing the class with the highest one is the Bayes
-rule: no rule has a lower expected error, and no probabilities have a lower expected log loss (L. Devroye, L. Györfi
-and G. Lugosi, *A Probabilistic Theory of Pattern Recognition*, 1996, chapter 2).
+rule: no rule has a lower expected error (L. Devroye, L. Györfi and G. Lugosi, *A Probabilistic Theory of Pattern
+Recognition*, 1996, chapter 2), and no probabilities have a lower expected log loss (T. M. Cover and J. A. Thomas,
+*Elements of Information Theory*, 2006, section 2.6).
 """
 
 from __future__ import annotations
@@ -147,9 +148,7 @@ class Moons(Law):
 
     def _quadrature(self, label: int) -> tuple[Floats, Floats]:
         distances, angles = PLANE_POINTS
-        # How far the noise reaches beyond the ends of the half circle, seen from its center.
-        beyond = np.arcsin(min(REACH * self.noise, 1))
-        distance, angle = np.meshgrid(_around(1, self.noise, distances), _midpoints(-beyond, np.pi + beyond, angles))
+        distance, angle = np.meshgrid(_around(1, self.noise, distances), _midpoints(-np.pi, np.pi, angles))
         points = np.column_stack([(distance * np.cos(angle)).ravel(), (distance * np.sin(angle)).ravel()])
         weights = _weights(self._log_density(points) + np.log(distance.ravel()))
         return (points if label == 0 else _turned(points)), weights
@@ -204,8 +203,7 @@ class Spirals(Law):
         radius = np.minimum(np.hypot(points[:, 0], points[:, 1]), 1)
         offset = angle[:, None] - 4 * (np.arange(len(self.priors)) + radius[:, None])
         turns = int(np.ceil(REACH * self.noise / (2 * np.pi)))  # as far as the noise reaches round
-        nearest = np.remainder(offset + np.pi, 2 * np.pi) - np.pi
-        images = nearest[:, :, None] + 2 * np.pi * np.arange(-turns, turns + 1)
+        images = np.remainder(offset, 2 * np.pi)[:, :, None] + 2 * np.pi * np.arange(-turns, turns)
         logs: Floats = logsumexp(-((images / self.noise) ** 2) / 2, axis=2)
         return logs
 
@@ -313,11 +311,11 @@ def _arc(nearest: Floats, start: Floats, end: Floats, kappa: Floats) -> Floats:
     The integrand falls; where it has fallen by 40 nats since `start` the integral ends.
     """
     reach = 2 * np.arcsin(np.sqrt(np.minimum(np.sin(start / 2) ** 2 + 20 / kappa, 1)))
-    width = np.maximum(np.minimum(end, reach) - start, 0)
+    half = np.maximum(np.minimum(end, reach) - start, 0) / 2
     total = np.zeros_like(kappa)
     for node, weight in zip(*np.polynomial.legendre.leggauss(ARC_NODES), strict=True):
-        offset = start + width * (1 + node) / 2
+        offset = start + half * (1 + node)
         fall = 2 * kappa * np.sin((offset + nearest) / 2) * np.sin((offset - nearest) / 2)
-        total += weight / 2 * np.exp(-fall)
-    integral: Floats = total * width
+        total += weight * np.exp(-fall)
+    integral: Floats = total * half
     return integral

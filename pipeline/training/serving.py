@@ -53,6 +53,6 @@ class ServableModel(nn.Module):
 def export(network: Network, split: Split, threshold: float, file: Path) -> None:
     """Write a network with scaling and label as a graph that takes any number of rows (inputs, double precision)."""
     example = torch.zeros((2, len(split.center)), dtype=torch.float64)
-    rows = {0: torch.export.Dim("rows", min=1)}
+    rows = {0: torch.export.Dim("rows")}
     program = torch.export.export(ServableModel(network, split, threshold), (example,), dynamic_shapes=(rows,))
     torch.export.save(program, file)

@@ -17,7 +17,7 @@ from pipeline.stages.generate import spirals
 from tests.making import dataset
 
 RECIPES: list[dict[str, Any]] = [
-    {"make": "circles", "noise": 0.03},
+    {"make": "circles", "noise": 3e-5, "factor": 0.9999},
     {"make": "circles", "noise": 0.15, "factor": 0.5, "n_samples": [300, 100]},
     {"make": "circles", "noise": 0.4, "factor": 0.1},
     {"make": "moons", "noise": 0.1},
@@ -137,13 +137,15 @@ def test_two_blobs_have_the_error_of_the_closed_form(n_features: int, counts: li
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 3, 20])
-def test_blob_within_a_blob_has_the_error_of_the_closed_form(n_features: int) -> None:
-    """Two blobs about one point, of different width, are told apart by the distance from it, a chi distribution."""
-    narrow, wide = 1.0, 1.5
-    law = known({"make": "blobs", "centers": [[3.0] * n_features] * 2, "cluster_std": [narrow, wide]})
-    square = 2 * n_features * np.log(wide / narrow) / (narrow**-2 - wide**-2)  # where both are as likely
+def test_blobs_within_blobs_have_the_error_of_the_closed_form(n_features: int) -> None:
+    """Blobs about one point, of different widths, are told apart by the distance from it, a chi distribution."""
+    widths = np.array([1.0, 1.5, 2.25])
+    centers = [[3.0] * n_features] * 3
+    law = known({"make": "blobs", "centers": centers, "cluster_std": widths.tolist(), "n_samples": 300})
+    narrow, wide = widths[:-1], widths[1:]
+    squares = 2 * n_features * np.log(wide / narrow) / (narrow**-2 - wide**-2)  # where both are as likely
     chi_square = stats.chi2(n_features)
-    error = (chi_square.sf(square / narrow**2) + chi_square.cdf(square / wide**2)) / 2
+    error = (chi_square.sf(squares / narrow**2) + chi_square.cdf(squares / wide**2)).sum() / 3
     assert law.bayes_error == pytest.approx(error, abs=2e-5)
 
 
@@ -202,7 +204,10 @@ def test_curves_without_noise_belong_to_the_nearest(recipe: dict[str, Any]) -> N
         np.testing.assert_array_equal(law.posterior(points), np.eye(2)[squares.argmin(axis=1)])
 
 
-@pytest.mark.parametrize("recipe", [*RECIPES, *WITHOUT_NOISE, {"make": "blobs", "cluster_std": 0.0}], ids=described)
+EXTREMES: list[dict[str, Any]] = [{"make": "blobs", "cluster_std": 0.0}, {"make": "spirals", "noise": 1e15}]
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES, *WITHOUT_NOISE, *EXTREMES], ids=described)
 def test_posterior_is_finite_everywhere(recipe: dict[str, Any]) -> None:
     """At the center, on the axes and a million units away, probabilities are finite and sum to one."""
     law = known({"random_state": 42, **recipe})
@@ -227,9 +232,10 @@ def test_spirals_end_at_radius_one() -> None:
     [
         {"make": "circles", "noise": 0.02, "n_samples": 25},
         {"make": "moons", "noise": 0.05, "n_samples": [31, 50]},
+        {"make": "spirals"},
         {"make": "spirals", "noise": 0.1, "n_samples": 400, "n_classes": 4},
         {"make": "blobs", "n_samples": 301, "centers": 5, "cluster_std": 0.2, "center_box": [-3.0, 9.0]},
-        {"make": "blobs", "n_samples": [50, 0, 70], "centers": [[0, 0], [1, 1], [9, 9]]},
+        {"make": "blobs", "n_samples": [50, 0, 70, 1, 0], "centers": [[0, 0], [1, 1], [4, 4], [9, 9], [2, 2]]},
     ],
     ids=described,
 )

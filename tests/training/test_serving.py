@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from pipeline.stages.split import SplitSpec, split
 from pipeline.stages.tasks import TrainTask
 from pipeline.stages.train import train
 from pipeline.stages.tune import settle
-from pipeline.training.serving import ServableModel
+from pipeline.training.serving import ServableModel, export
 from pipeline.training.spec import ModelSpec, TrainingSpec
 from tests.making import dataset
 
@@ -26,7 +27,7 @@ def trained_on(**keys: object) -> tuple[Split, TrainedModel]:
 
 
 def served(made: Split, model: TrainedModel, threshold: float) -> np.ndarray:
-    """What the exported graph gives for the test rows in original units."""
+    """What the model gives for the test rows in original units."""
     features = torch.from_numpy(made.dataset.features[made.test])
     with torch.inference_mode():
         return ServableModel(model.network, made, threshold)(features).numpy()
@@ -65,3 +66,16 @@ def test_a_regression_has_no_label() -> None:
     made, model = trained_on(make="friedman1", n_samples=100)
     given = served(made, model, 0.5)
     np.testing.assert_allclose(given, predict(model.network, made, made.test)[:, None], rtol=1e-12)
+
+
+def test_the_graph_gives_what_the_model_gives(tmp_path: Path) -> None:
+    """From its file the graph takes double precision and any number of rows, one and none too."""
+    made, model = trained_on(make="friedman1", n_samples=100)
+    export(model.network, made, 0.5, tmp_path / "graph.pt2")
+    program = torch.export.load(tmp_path / "graph.pt2")
+    (example,), _ = program.example_inputs
+    assert example.dtype == torch.float64
+    graph, features = program.module(), torch.from_numpy(made.dataset.features[made.test])
+    for rows in (0, 1, len(features)):
+        given = graph(features[:rows]).detach().numpy()
+        np.testing.assert_allclose(given, served(made, model, 0.5)[:rows], rtol=1e-6)
