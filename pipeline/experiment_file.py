@@ -172,7 +172,8 @@ def _apply(override: str, tree: dict[str, Any]) -> None:
     try:
         value = YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
-        raise BadInput(f"{text!r} is no YAML value", field=f"--set {path}", remedy="quote it") from error
+        remedy = f"quote it, for YAML and for the shell: --set \"{path}='{text}'\""
+        raise BadInput(f"{text!r} is no YAML value", field=f"--set {path}", remedy=remedy) from error
     node: Any = tree
     for key in keys[:-1]:
         if node.get(key) is None:

@@ -234,6 +234,7 @@ NO_STORE = ["there is no tracking store at sqlite:////", "mlflow.db; go to the f
         (["run", "."], ["directory"]),
         (["run", "tiny.yaml", "--set", "training.lr"], ["--set", "KEY=VALUE"]),
         (["run", "tiny.yaml", "--set", "training.lr=-1"], ["training.lr", "-1"]),
+        (["run", "tiny.yaml", "--set", "question=,"], ["--set question", """--set "question=','\""""]),
         (["run", "tiny.yaml", "--set", "name.first=x"], ["--set name.first", "holds no keys"]),
         (["run", "tiny.yaml", "--seeds", "none"], ["--seeds", "'none'"]),
         (["run", "tiny.yaml", "--jobs", "0"], ["--jobs", "'0'"]),
