@@ -41,7 +41,7 @@ def photofinish(points: int) -> float:
     Path("tracked.yaml").write_text(EXPERIMENT.replace("POINTS", str(points)), encoding="utf-8")
     started = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        code = main(["run", "tracked.yaml", "--until", "evaluate"])
+        code = main(["run", "tracked.yaml", "--until", "evaluate", "--fresh"])  # what is finished would be reused
     if code:
         raise RuntimeError(f"photofinish ended with exit code {code}")
     return (time.perf_counter() - started) / 40
