@@ -487,7 +487,7 @@ def test_storage_that_cannot_be_used(tmp_path: Path, make: Callable[[Path], str]
     with pytest.raises(BadInput) as caught:
         connect(url, [planned(made_split())])
     line = str(caught.value)
-    assert line.startswith("--storage: ")
+    assert line.startswith("storage: ")
     assert "secret" not in line
     for part in parts:
         assert part in line

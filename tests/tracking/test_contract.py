@@ -99,7 +99,7 @@ def test_parent_says_where_it_came_from(finished: Finished) -> None:
     assert load(folder / "experiment.yaml") == load(finished.folder / "tiny.yaml")
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     assert provenance["versions"]["torch"].startswith("2.13.0")
-    assert provenance["command"].startswith("photofinish ")
+    assert provenance["command"].startswith("photofinish")
     seconds = {key for key in finished.parent.data.metrics if key.startswith("seconds/")}
     assert seconds == {f"seconds/{stage}" for stage in ("generate", "split", "tune", "train", "evaluate", "report")}
     note = finished.parent.data.tags["mlflow.note.content"]
