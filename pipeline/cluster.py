@@ -137,7 +137,7 @@ class Cluster:
             return
         with suppress(*_lost()):
             packed, large = self._arrays.pack((work.function, work.task, versions()))
-            arrays = self._arrays.scattered(self._client, large)
+            arrays = self._arrays.given(self._client, large)
             work.future = self._client.submit(_by_value(), packed, arrays, pure=False)
 
     def _is_done(self, work: Work) -> bool:
@@ -406,7 +406,7 @@ class _Arrays:
         Pickler(packed).dump(value)
         return packed.getvalue(), large
 
-    def scattered(self, client: Client, large: Mapping[str, Any]) -> dict[str, Future]:
+    def given(self, client: Client, large: Mapping[str, Any]) -> dict[str, Future]:
         """Return what stands for arrays on the cluster, which is given those that it hasn't got."""
         for digest, array in large.items():
             if digest not in self._futures:

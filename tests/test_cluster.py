@@ -71,7 +71,7 @@ def test_local_cluster_is_started_and_ended(tmp_path: Path) -> None:
 
 
 def test_large_array_is_carried_once(cluster: DaskCluster) -> None:
-    """Tasks over one array, or over equal ones, go without it; no worker holds it twice."""
+    """Tasks over one array, or over equal ones, go without it; the cluster is given it once, and keeps it."""
     array = np.arange(2**18, dtype=np.float64)  # 2 MiB
     tasks = [(number, array) for number in range(3)] + [(3, array.copy())]
     notes: list[str] = []
@@ -84,6 +84,10 @@ def test_large_array_is_carried_once(cluster: DaskCluster) -> None:
             pending = [submit(total, task) for task in tasks]
             assert [one.result() for one in pending] == [array.sum() + number for number, _ in tasks]
         assert found._client is not None
+        given = found._client.run_on_scheduler(
+            lambda dask_scheduler: dask_scheduler.task_prefixes["loads"].state_counts["memory"]
+        )
+        assert given == 1
         held = found._client.run(
             lambda dask_worker: [one.nbytes for one in dask_worker.data.values() if hasattr(one, "nbytes")]
         )
